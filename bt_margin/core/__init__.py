@@ -1,0 +1,1 @@
+"""The margin model: values in, values out, on the standard library alone."""

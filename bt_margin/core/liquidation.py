@@ -1,0 +1,190 @@
+"""Liquidation: what a venue does with a wallet that no longer meets maintenance."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from .account import Account, Marks
+from .errors import InvariantError
+from .ledger import LedgerEntryKind
+from .margin import MarginSummary
+from .number import Number
+from .position import Position
+from .wallet import Wallet
+
+__all__ = [
+    "Cause",
+    "LiquidationEvent",
+    "LiquidationPolicy",
+    "OrderScope",
+    "Settlement",
+    "bankruptcy_shares",
+    "liquidate",
+]
+
+
+class Cause(StrEnum):
+    """What took the wallet to its maintenance margin."""
+
+    PRICE = "price"
+    FUNDING = "funding"
+    FEE = "fee"
+
+
+class OrderScope(StrEnum):
+    """Whose resting orders a liquidation cancels."""
+
+    WALLET = "wallet"  # of every symbol whose margin the wallet holds
+    SYMBOL = "symbol"  # of the liquidated symbols only
+
+
+class Settlement(StrEnum):
+    """At what price the venue takes a position over."""
+
+    BANKRUPTCY = "bankruptcy"  # the trader ends with nothing of that margin
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationPolicy:
+    """A venue's way to liquidate, as values.
+
+    Attributes:
+        settlement: the price the trader gets.
+        cancel: which resting orders are cancelled.
+    """
+
+    settlement: Settlement = Settlement.BANKRUPTCY
+    cancel: OrderScope = OrderScope.WALLET
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationEvent:
+    """One position liquidated. Amounts are cash flows: + received, - paid.
+
+    Attributes:
+        time: UTC.
+        symbol: the position's symbol.
+        size: signed size that was closed, all of it.
+        entry_price: its average entry.
+        mark_price: mark at that moment.
+        liquidation_price: mark at which the wallet met maintenance with the other
+            marks as they were; ``None`` where no price of this symbol does. It lies
+            before ``mark_price`` when the price jumped over it.
+        fill_price: the price the trader got.
+        margin_before: balance and requirements of the wallet just before.
+        fee: the venue's liquidation fee.
+        insurance: what the fund took of the remainder (-) or paid (+).
+        loss: price loss at ``fill_price`` since the entry.
+        cause: what took the wallet there.
+        wallet: the wallet that held the margin.
+        balances: every wallet's balance just before.
+    """
+
+    time: datetime
+    symbol: str
+    size: Number
+    entry_price: Number
+    mark_price: Number
+    liquidation_price: Number | None
+    fill_price: Number
+    margin_before: MarginSummary
+    fee: Number
+    insurance: Number
+    loss: Number
+    cause: Cause
+    wallet: str
+    balances: dict[str, Number]
+
+
+def bankruptcy_shares(
+    positions: Iterable[tuple[Position, Number]], margin_balance: Number
+) -> list[Number]:
+    """How a wallet's remaining margin balance is split over its positions.
+
+    Pro rata to maintenance margin (dYdX v4 `GetBankruptcyPriceInQuoteQuantums`);
+    pro rata to notional where no position asks for maintenance.
+
+    Args:
+        positions: each with its mark price.
+        margin_balance: signed; negative beyond bankruptcy.
+    """
+    held = list(positions)
+    weights = [position.maintenance_margin(mark) for position, mark in held]
+    if not sum(weights):
+        weights = [position.notional(mark) for position, mark in held]
+    total = sum(weights)
+    return [margin_balance * weight / total for weight in weights]
+
+
+def liquidate(
+    account: Account,
+    wallet: Wallet,
+    marks: Marks,
+    *,
+    time: datetime,
+    cause: Cause,
+) -> list[LiquidationEvent]:
+    """Close every position of the wallet at its bankruptcy price.
+
+    ``REALIZED_PNL`` is booked at mark and ``INSURANCE`` for the rest, so that the
+    wallet ends at exactly 0.
+
+    Raises:
+        InvariantError: the wallet holds no position.
+    """
+    held = [(p, marks(p.contract.symbol)) for p in account.positions_in(wallet)]
+    if not held:
+        raise InvariantError(f"wallet {wallet.name!r} is liquidated without a position")
+    before = account.summary(wallet, marks)
+    balances = account.ledger.balances
+    prices = [account.liquidation_price(p.contract.symbol, marks) for p, _ in held]
+    shares = bankruptcy_shares(held, before.margin_balance)
+    events = []
+    for (position, mark), share, price in zip(held, shares, prices, strict=True):
+        contract = position.contract
+        fill_price = contract.price_at_cost(position.size, mark, share)
+        insurance = _take_over(account, wallet, position, mark, share, time)
+        events.append(
+            LiquidationEvent(
+                time=time,
+                symbol=contract.symbol,
+                size=position.size,
+                entry_price=position.entry_price,
+                mark_price=mark,
+                liquidation_price=price,
+                fill_price=fill_price,
+                margin_before=before,
+                fee=0,
+                insurance=insurance,
+                loss=contract.pnl(position.size, position.entry_price, fill_price),
+                cause=cause,
+                wallet=wallet.name,
+                balances=balances,
+            )
+        )
+    return events
+
+
+def _take_over(
+    account: Account,
+    wallet: Wallet,
+    position: Position,
+    mark: Number,
+    share: Number,
+    time: datetime,
+) -> Number:
+    """Book one position's end; the insurance entry that it needed.
+
+    The last position of the wallet takes what is left, so that rounding leaves no
+    dust in it.
+    """
+    symbol, ref = position.contract.symbol, "liquidation"
+    kind = LedgerEntryKind.REALIZED_PNL
+    account.book(kind, position.unrealized_pnl(mark), time=time, symbol=symbol, ref=ref)
+    is_last = len(account.positions_in(wallet)) == 1
+    insurance = -account.balance(wallet) if is_last else -share
+    kind = LedgerEntryKind.INSURANCE
+    account.book(kind, insurance, time=time, symbol=symbol, ref=ref)
+    account.remove(symbol)
+    return insurance

@@ -1,0 +1,117 @@
+"""A position: size and entry of one contract, and what it asks of its wallet."""
+
+from dataclasses import dataclass
+
+from .contract import Basis, Contract
+from .margin import MarginSummary, initial_margin
+from .number import Number
+
+__all__ = ["Position", "PositionChange"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An open position; a value: a fill makes a new one.
+
+    Attributes:
+        contract: what is held.
+        size: signed, + long, in contracts; never 0.
+        entry_price: average price of the size held.
+        leverage: the setting under which it was last opened or added to.
+    """
+
+    contract: Contract
+    size: Number
+    entry_price: Number
+    leverage: Number
+
+    @property
+    def entry_notional(self) -> Number:
+        """Unsigned notional at the entry price."""
+        return self.contract.notional(self.size, self.entry_price)
+
+    def notional(self, mark_price: Number) -> Number:
+        """Unsigned notional at mark."""
+        return self.contract.notional(self.size, mark_price)
+
+    def unrealized_pnl(self, mark_price: Number) -> Number:
+        """Gain (+) at mark."""
+        return self.contract.pnl(self.size, self.entry_price, mark_price)
+
+    def initial_margin(self, mark_price: Number, basis: Basis) -> Number:
+        """What the position locks, on the wallet's basis."""
+        price = mark_price if basis is Basis.MARK else self.entry_price
+        return initial_margin(self.contract.notional(self.size, price), self.leverage)
+
+    def maintenance_margin(self, mark_price: Number) -> Number:
+        """Requirement at mark, on the contract's basis, with its closing fee."""
+        contract = self.contract
+        at_mark = contract.notional(self.size, mark_price)
+        on_mark = contract.maintenance_basis is Basis.MARK
+        base = at_mark if on_mark else self.entry_notional
+        fee = at_mark * contract.closing_fee_rate
+        return contract.tiers.maintenance_margin(base) + fee
+
+    def surplus(self, mark_price: Number) -> Number:
+        """What the position adds to its wallet's surplus at mark."""
+        return self.unrealized_pnl(mark_price) - self.maintenance_margin(mark_price)
+
+    def summary(self, mark_price: Number, basis: Basis) -> MarginSummary:
+        """What the position adds to its wallet's summary."""
+        return MarginSummary(
+            self.unrealized_pnl(mark_price),
+            self.initial_margin(mark_price, basis),
+            self.maintenance_margin(mark_price),
+        )
+
+    def change(self, quantity: Number, price: Number) -> "PositionChange":
+        """What a fill of signed ``quantity`` at ``price`` closes and opens.
+
+        A remainder below a billionth of the fill is float dust and counts as flat:
+        0.1 + 0.2 - 0.3 closes the position.
+        """
+        remaining = self.size + quantity
+        if abs(remaining) * 10**9 < abs(quantity):
+            return PositionChange(-self.size, 0, self._realized(-self.size, price))
+        if (quantity > 0) is (self.size > 0):
+            return PositionChange(0, quantity, 0)
+        if (remaining > 0) is (self.size > 0):
+            return PositionChange(quantity, 0, self._realized(quantity, price))
+        return PositionChange(-self.size, remaining, self._realized(-self.size, price))
+
+    def _realized(self, closed: Number, price: Number) -> Number:
+        return self.contract.pnl(-closed, self.entry_price, price)
+
+    def increased(self, added: "Position") -> "Position":
+        """This position and ``added`` (same side) as one, at the later leverage."""
+        contract, size = self.contract, self.size + added.size
+        if contract.inverse:
+            entry = size / (
+                self.size / self.entry_price + added.size / added.entry_price
+            )
+        else:
+            cost = self.entry_price * self.size + added.size * added.entry_price
+            entry = cost / size
+        return Position(contract, size, entry, added.leverage)
+
+    def reduced(self, closed: Number) -> "Position | None":
+        """The position after closing ``closed`` (opposite sign); ``None``: flat."""
+        size = self.size + closed
+        if not size:
+            return None
+        return Position(self.contract, size, self.entry_price, self.leverage)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionChange:
+    """How a fill splits, in signed contracts of the fill's own sign.
+
+    Attributes:
+        closed: part that reduces the position.
+        opened: part that opens or adds.
+        realized_pnl: gain (+) on the closed part.
+    """
+
+    closed: Number
+    opened: Number
+    realized_pnl: Number
