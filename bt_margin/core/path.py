@@ -79,15 +79,17 @@ class Polyline:
             return high
         return low + (high - low) * ((share - start) / (end - start))
 
-    def first_touch(self, level: Number) -> Number | None:
-        """The first share at which the price reaches ``level`` or jumps over it."""
-        if self.prices[0] == level:
-            return self.shares[0]
+    def first_touch(self, level: Number, start: Number = 0) -> Number | None:
+        """The first share from ``start`` on that reaches or jumps over ``level``."""
+        if self.price_at(start) == level:
+            return start
         for index in range(1, len(self.prices)):
-            before, after = self.prices[index - 1], self.prices[index]
-            if min(before, after) <= level <= max(before, after):
-                start, end = self.shares[index - 1], self.shares[index]
-                return start + (end - start) * ((level - before) / (after - before))
+            begin, end = max(self.shares[index - 1], start), self.shares[index]
+            if end < start:
+                continue
+            before, after = self._between(index - 1, begin), self.prices[index]
+            if before != after and min(before, after) <= level <= max(before, after):
+                return begin + (end - begin) * ((level - before) / (after - before))
         return None
 
     def clamped(self, low: Number, high: Number) -> "Polyline":

@@ -1,0 +1,15 @@
+"""The adapter to Backtrader: brokers, commission scheme and feed."""
+
+from .broker import CrossBroker, IsolatedBroker, MarginBroker
+from .commission import PerpCommission
+from .feed import PerpData
+from .orders import Shortfall
+
+__all__ = [
+    "CrossBroker",
+    "IsolatedBroker",
+    "MarginBroker",
+    "PerpCommission",
+    "PerpData",
+    "Shortfall",
+]

@@ -1,0 +1,251 @@
+"""The broker's account: parameters, terms, cash and value.
+
+Below this layer is Backtrader's broker; above it are the bar and the fills.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import backtrader as bt
+
+from bt_margin.core.account import Account
+from bt_margin.core.errors import BalanceError, MarginError, ParameterError
+from bt_margin.core.funding import FundingEvent
+from bt_margin.core.ledger import Ledger, LedgerEntryKind
+from bt_margin.core.liquidation import LiquidationEvent
+from bt_margin.core.path import BarPath
+from bt_margin.core.walk import BarWalk
+from bt_margin.core.wallet import GapLoss, MarginMode
+from bt_margin.data import as_candles, as_funding
+from bt_margin.venues import get_venue
+
+from .asking import Asking
+from .instrument import Instrument
+from .legs import Legs
+from .orders import OrderDesk
+from .series import FundingSeries, MarkSeries
+from .terms import Terms, positive_number, resolve_terms
+
+__all__ = ["AccountBroker"]
+
+OFF = "off"
+
+
+class AccountBroker(Asking, bt.brokers.BackBroker):
+    """Backtrader's broker whose cash and value are those of a margin account.
+
+    The parameters are described where users meet them: `MarginBroker`.
+    """
+
+    params: Any = (
+        ("leverage", 1.0),
+        ("margin_mode", MarginMode.ISOLATED.value),
+        ("venue", "generic"),
+        ("bar_path", BarPath.ADAPTIVE.value),
+        ("bar_time", "open"),
+        ("order_margin", True),
+        ("gap_loss", GapLoss.INSURANCE.value),
+    )
+
+    def __init__(self) -> None:
+        self._check_parameters()
+        self._mark_frames: dict[str, MarkSeries] = {}
+        self._funding_frames: dict[str, FundingSeries] = {}
+        self._is_running = False
+        super().__init__()
+
+    def _check_parameters(self) -> None:
+        choices = {
+            "margin_mode": (*MarginMode, OFF),
+            "bar_path": tuple(BarPath),
+            "bar_time": ("open", "close"),
+            "gap_loss": tuple(GapLoss),
+        }
+        for name, allowed in choices.items():
+            value = getattr(self.p, name)
+            if value not in allowed:
+                fix = "give one of " + ", ".join(allowed)
+                raise ParameterError(name, value, fix)
+        positive_number("cash", self.p.cash)
+        positive_number("leverage", self.p.leverage)
+        self._is_off = self.p.margin_mode == OFF
+        self.venue = get_venue(self.p.venue)
+        if not self._is_off and self.p.leverage > self.venue.tiers.max_leverage:
+            bound = self.venue.tiers.max_leverage
+            fix = f"the tiers of {self.p.venue} allow at most {bound}"
+            raise ParameterError("leverage", self.p.leverage, fix)
+
+    # Life of a run
+
+    def init(self) -> None:
+        """Begin a run: every field that a run changes is made here."""
+        super().init()
+        self.liquidations: list[LiquidationEvent] = []
+        self.fundings: list[FundingEvent] = []
+        self._instruments: dict[Any, Instrument] = {}
+        self._terms: dict[Any, Terms] = {}
+        self.legs = Legs()
+        self._desk = OrderDesk(self)
+        if self._is_off:
+            return
+        self.account = Account(
+            positive_number("cash", self.p.cash),
+            gap_loss=GapLoss(self.p.gap_loss),
+            cross_margin_basis=self.venue.cross_margin_basis,
+            isolated_margin_basis=self.venue.isolated_margin_basis,
+        )
+        self._walk = BarWalk(self.account)
+
+    def start(self) -> None:
+        """Begin a run on the feeds of Cerebro."""
+        super().start()
+        self._is_running = True
+        if self._is_off:
+            return
+        for number, data in enumerate(self.cerebro.datas):
+            self._add_instrument(data, number)
+            self.terms(data)
+        self.datas = tuple(self._instruments)
+        self._by_symbol = {i.symbol: d for d, i in self._instruments.items()}
+
+    def stop(self) -> None:
+        """End the run; what it left can be asked until the next one."""
+        super().stop()
+        self._is_running = False
+
+    def _add_instrument(self, data: Any, number: int) -> None:
+        taken = {instrument.symbol for instrument in self._instruments.values()}
+        symbol = data._name or f"data{number}"
+        if symbol in taken:
+            symbol = f"{symbol}#{number}"
+        marks = self._mark_frames.get(data._name, getattr(data, "mark_series", None))
+        funding = self._funding_frames.get(
+            data._name, getattr(data, "funding_series", None)
+        )
+        self._instruments[data] = Instrument(
+            data,
+            symbol,
+            bar_path=BarPath(self.p.bar_path),
+            bar_time=getattr(data.p, "bar_time", self.p.bar_time),
+            marks=marks,
+            funding=funding,
+        )
+
+    def terms(self, data: Any) -> Terms:
+        """Contract, leverage, mode and fees of a feed as they stand."""
+        comminfo = self.getcommissioninfo(data)
+        terms = self._terms.get(data)
+        if terms is None or terms.comminfo is not comminfo:
+            terms = resolve_terms(
+                self._instruments[data].symbol,
+                comminfo,
+                self.venue,
+                leverage=float(self.p.leverage),
+                mode=MarginMode(self.p.margin_mode),
+            )
+            self._terms[data] = terms
+        return terms
+
+    # Settings
+
+    def add_mark(self, name: str, candles: Any) -> None:
+        """Give mark candles to a feed by its name, before the run."""
+        frame = as_candles(candles, where=f"{name} mark", mark=True)
+        self._mark_frames[name] = MarkSeries(frame)
+
+    def add_funding(self, name: str, stamps: Any) -> None:
+        """Give funding stamps to a feed by its name, before the run."""
+        frame = as_funding(stamps, where=f"{name} funding")
+        self._funding_frames[name] = FundingSeries(frame)
+
+    def set_fund_history(self, fund: Any) -> None:
+        """Stock accounting only: a fund history sets cash that no ledger explains."""
+        if not self._is_off:
+            raise MarginError(
+                "fund history sets the cash by hand, which a ledger cannot explain:"
+                ' use margin_mode="off" or leave the fund history out'
+            )
+        super().set_fund_history(fund)
+
+    # Cash and value
+
+    def get_cash(self) -> float:
+        """Available balance: what a new order may use."""
+        return super().get_cash() if self._is_off else self.available_balance()
+
+    getcash = get_cash
+
+    def set_cash(self, cash: float) -> None:
+        """Starting cash; during a run the difference is a deposit."""
+        if self._is_off:
+            super().set_cash(cash)
+            return
+        amount = positive_number("cash", cash)
+        if self._is_running:
+            self.add_cash(amount - float(self.account.balance(self.account.shared)))
+            return
+        super().set_cash(amount)
+        self.init()
+
+    setcash = set_cash
+
+    def add_cash(self, cash: float) -> None:
+        """Deposit (+) or withdraw (-), booked with the next bar.
+
+        Raises:
+            BalanceError: a withdrawal of more than the available balance.
+        """
+        if not self._is_off and -cash > self.available_balance():
+            raise BalanceError(
+                f"withdrawal of {-cash}: only {self.available_balance()} is available;"
+                " withdraw at most that"
+            )
+        super().add_cash(cash)
+
+    def _get_value(
+        self, datas: Iterable[Any] | None = None, lever: bool = False
+    ) -> float:
+        if self._is_off:
+            return float(super()._get_value(datas=datas, lever=lever))
+        if datas:
+            return sum(self._signed_notional(data) for data in datas)
+        self._book_cash_additions()
+        account, mark = self.account, self._walk.mark
+        unrealized = account.unrealized_pnl(mark)
+        self._value = float(account.wallet_balance + unrealized)
+        self._fundval = self._value / self._fundshares
+        notional = sum(p.notional(mark(s)) for s, p in account.positions.items())
+        margin = float(self.initial_margin())
+        self.cash = self.get_cash()
+        self._unrealized = unrealized
+        self._valuemkt = margin + unrealized
+        self._valuemktlever = notional
+        self._valuelever = self.cash + notional
+        self._leverage = notional / margin if margin else 1.0
+        return self._value
+
+    def _signed_notional(self, data: Any) -> float:
+        """At the last price, by which ``order_target_value`` divides."""
+        position = self.positions[data]
+        if not position.size:
+            return 0.0
+        notional = self.terms(data).contract.notional(position.size, data.close[0])
+        return float(notional if position.size > 0 else -notional)
+
+    def _book_cash_additions(self) -> None:
+        while self._cash_addition:
+            cash = self._cash_addition.popleft()
+            self._fundshares += cash / self._fundval
+            self.account.book(LedgerEntryKind.DEPOSIT, cash, time=self._walk.time)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every movement of money; empty with stock accounting."""
+        return Ledger() if self._is_off else self.account.ledger
+
+    @property
+    def time(self) -> datetime:
+        """The moment the broker has reached inside the bar, UTC."""
+        moment: datetime = self._walk.time
+        return moment

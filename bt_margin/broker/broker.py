@@ -1,0 +1,334 @@
+"""The brokers: Backtrader's matching over a margin account.
+
+Matching, the order queue, OCO, brackets, expiry, slippage and fillers are
+Backtrader's. Every fill is preceded by whatever the path of the bar meets first.
+"""
+
+from typing import Any
+
+import backtrader as bt
+
+from bt_margin.core.fill import apply_fill
+from bt_margin.core.ledger import LedgerEntryKind
+from bt_margin.core.walk import BEFORE_OPEN, FundingStamp
+from bt_margin.core.wallet import MarginMode
+
+from .accounting import AccountBroker
+from .instrument import utc
+from .moment import fill_share
+from .orders import Shortfall
+from .reporting import Reporter
+from .terms import Terms
+
+__all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
+
+_DUST = 1e-9  # of an order: below it a remainder is float rounding
+
+
+class MarginBroker(AccountBroker):
+    """Backtrader's broker with margin, funding and liquidation.
+
+    Every parameter and method of ``BackBroker`` is there.
+
+    Params:
+        leverage: setting for symbols whose commission scheme names none.
+        margin_mode: ``"isolated"``, ``"cross"``, or ``"off"``: stock accounting.
+        venue: whose rules hold; see `venue_names`.
+        bar_path: which extreme of a bar comes first: ``"adaptive"`` (the one nearer
+            the open), ``"low_first"`` or ``"high_first"``.
+        bar_time: whether a feed's times are a bar's ``"open"`` or ``"close"``;
+            `PerpData` says its own.
+        order_margin: whether resting orders lock margin.
+        gap_loss: who pays what an isolated wallet cannot: ``"insurance"`` or
+            ``"trader"``.
+
+    Attributes:
+        account: wallets, positions and ledger of the run.
+        liquidations: every `LiquidationEvent` so far.
+        fundings: every `FundingEvent` so far.
+
+    Raises:
+        ParameterError: naming the parameter, its value and the fix.
+    """
+
+    def init(self) -> None:
+        """Begin a run: every field that a run changes is made here."""
+        super().init()
+        self._reporter = Reporter(self)
+        self._executing: Any = None
+        self._was_triggered = False
+
+    # The bar
+
+    def next(self) -> None:
+        """One bar: orders in queue order, each after what the path meets first."""
+        if self._is_off:
+            super().next()
+            return
+        self._open_bar()
+        while self._toactivate:
+            self._toactivate.popleft().activate()
+        if self.p.checksubmit:
+            self.check_submitted()
+        self._charge_interest()
+        self._process_order_history()
+        self._match_pending()
+        self._advance(1)
+        self._get_value()
+        self._reporter.tell()
+
+    def _open_bar(self) -> None:
+        """Start the walk of the bar that the feeds brought."""
+        fresh = [i for i in self._instruments.values() if i.advance()]
+        bars = [i.bar for i in fresh if i.bar]
+        if not bars:
+            return
+        start, end = max(b.start for b in bars), min(b.end for b in bars)
+        paths = {i.symbol: i.mark for i in fresh if i.mark}
+        stamps = []
+        for instrument in self._instruments.values():
+            for stamp in instrument.stamps_before(end):
+                share = (stamp.time - start) / (end - start)
+                stamps.append(
+                    FundingStamp(
+                        share if share >= 0 else BEFORE_OPEN,
+                        utc(stamp.time),
+                        instrument.symbol,
+                        stamp.funding_rate,
+                        stamp.mark_price,
+                    )
+                )
+        length = utc(end) - utc(start)
+        self._walk.open_bar(utc(start), length, paths, stamps)
+
+    def check_submitted(self) -> None:
+        """Accept or refuse the orders sent since the last bar."""
+        if self._is_off:
+            super().check_submitted()
+            return
+        self._desk.begin_batch()
+        while self.submitted:
+            order = self.submitted.popleft()
+            if self._take_children(order) is None:
+                continue
+            shortfall = self._desk.check(order)
+            if shortfall is None:
+                self.submit_accept(order)
+            else:
+                self._refuse(order, shortfall)
+        self._desk.end_batch()
+
+    def _refuse(self, order: Any, shortfall: Shortfall) -> None:
+        order.info.shortfall = shortfall
+        order.margin()
+        self.notify(order)
+        self._ococheck(order)
+        self._bracketize(order, cancel=True)
+
+    def _charge_interest(self) -> None:
+        """Book the interest of commission schemes that ask for one."""
+        for data, position in self.positions.items():
+            if not position or not self.terms(data).bears_interest:
+                continue
+            now = data.datetime.datetime()
+            interest = self.terms(data).comminfo.get_credit_interest(
+                data, position, now
+            )
+            position.datetime = now
+            self.d_credit[data] += interest
+            symbol = self._instruments[data].symbol
+            kind = LedgerEntryKind.INTEREST
+            self.account.book(kind, -interest, time=self._walk.time, symbol=symbol)
+
+    def _match_pending(self) -> None:
+        """Try every pending order once, in the order in which they came."""
+        self.pending.append(None)
+        while (order := self.pending.popleft()) is not None:
+            if order.expire():
+                self.notify(order)
+                self._ococheck(order)
+                self._bracketize(order, cancel=True)
+            elif not order.active() or not self._has_new_bar(order):
+                self.pending.append(order)
+            else:
+                self._was_triggered = order.triggered
+                self._try_exec(order)
+                if order.alive():
+                    self.pending.append(order)
+                    self._desk.note_rested(order)
+                elif order.status == bt.Order.Completed:
+                    self._bracketize(order)
+
+    def _has_new_bar(self, order: Any) -> bool:
+        """Whether the feed's bar was unknown when the order was sent.
+
+        Stock Backtrader matches limits and stops of slower feeds against a bar that
+        the strategy had seen.
+        """
+        if order.exectype == bt.Order.Historical or self.p.coo:
+            return True
+        if order.exectype == bt.Order.Market and self.p.coc:
+            return True
+        return bool(order.data.datetime[0] > order.created.dt)
+
+    def _advance(self, share: float) -> None:
+        events = self._walk.advance(share)
+        if events:
+            self._reporter.publish(events)
+
+    # Fills
+
+    def _execute(
+        self,
+        order: Any,
+        ago: int | None = None,
+        price: float | None = None,
+        cash: float | None = None,
+        position: Any = None,
+        dtcoc: float | None = None,
+    ) -> Any:
+        if self._is_off:
+            return super()._execute(order, ago, price, cash, position, dtcoc)
+        if ago is None or price is None:
+            return None
+        self._executing = order
+        instrument = self._instruments[order.data]
+        known_before = dtcoc is not None or ago < 0
+        self._advance(
+            BEFORE_OPEN
+            if known_before
+            else fill_share(order, instrument, was_triggered=self._was_triggered)
+        )
+        self._executing = None
+        if order.alive():
+            self._fill(order, ago, price, dtcoc)
+        return None
+
+    def _fill(self, order: Any, ago: int, price: float, dtcoc: float | None) -> None:
+        """Book the fill and tell Backtrader, as it tells itself."""
+        data, terms = order.data, self.terms(order.data)
+        size = self._fill_size(order, price, ago)
+        if not size:
+            return
+        is_maker = self._desk.is_maker(order)
+        position = self.positions[data]
+        entry_before = position.price
+        change = self.account.split_fill(terms.contract.symbol, size, price)
+        closed, opened, shortfall = change.closed, change.opened, None
+        closed_fee = opened_fee = 0.0
+        if closed:
+            closed_fee = terms.fee(closed, price, is_maker=is_maker)
+            self._book_fill(order, terms, closed, price, closed_fee)
+        if opened:
+            opened_fee = terms.fee(opened, price, is_maker=is_maker)
+            shortfall = self._desk.check_opening(order, opened, price)
+            if shortfall is None:
+                self._book_fill(order, terms, opened, price, opened_fee)
+            else:
+                opened, opened_fee = 0.0, 0.0
+        if closed or opened:
+            carried = self.d_credit.pop(data, 0.0) if closed and self.p.int2pnl else 0.0
+            self.move_position(data, closed + opened, price)
+            comminfo = terms.comminfo
+            order.execute(
+                dtcoc or data.datetime[ago],
+                closed + opened,
+                price,
+                closed,
+                comminfo.getvaluesize(-closed, entry_before) if closed else 0.0,
+                carried - closed_fee,
+                opened,
+                comminfo.getvaluesize(opened, price) if opened else 0.0,
+                -opened_fee,
+                comminfo.margin,
+                float(change.realized_pnl),
+                position.size,
+                position.price,
+            )
+            self._complete_dust(order)
+            self.legs.add(order, closed, opened)
+            order.addcomminfo(comminfo)
+            self.notify(order)
+            self._ococheck(order)
+        if shortfall is not None:
+            self._refuse(order, shortfall)
+
+    def _fill_size(self, order: Any, price: float, ago: int) -> float:
+        """Signed size that this bar fills; a reduce-only order shrinks to the rest."""
+        size = order.executed.remsize
+        if self.p.filler is not None:
+            filled = self.p.filler(order, price, ago)
+            size = filled if order.isbuy() else -filled
+        if order.info.get("reduce_only"):
+            held = self.positions[order.data].size
+            against = -held if (held > 0) is not (size > 0) else 0
+            size = min(size, against, key=abs)
+            if not against:
+                order.cancel()
+                self.notify(order)
+                self._ococheck(order)
+        return float(size)
+
+    def _book_fill(
+        self, order: Any, terms: Terms, size: float, price: float, fee: float
+    ) -> None:
+        apply_fill(
+            self.account,
+            terms.contract,
+            size,
+            price,
+            leverage=terms.leverage_at(price),
+            mode=terms.mode,
+            time=self._walk.time,
+            fee=fee,
+            ref=f"order {order.ref}",
+        )
+        self._walk.note_fee(terms.contract.symbol, fee)
+
+    def move_position(self, data: Any, size: float, price: float) -> None:
+        """Bring Backtrader's position to where the account's one is."""
+        terms = self.terms(data)
+        terms.comminfo.confirmexec(size, price)
+        position = self.positions[data]
+        position.update(size, price, data.datetime.datetime())
+        held = self.account.positions.get(terms.contract.symbol)
+        position.fix(held.size if held else 0, held.entry_price if held else 0.0)
+
+    @staticmethod
+    def _complete_dust(order: Any) -> None:
+        """A remainder that is float rounding is no remainder."""
+        if abs(order.executed.remsize) < _DUST * abs(order.created.size):
+            order.executed.remsize = 0
+            order.completed()
+
+    def live_orders(self) -> list[Any]:
+        """Accepted orders that may still fill, the one being filled included."""
+        orders = [order for order in self.pending if order is not None]
+        return orders if self._executing is None else [self._executing, *orders]
+
+    def cancel(self, order: Any, bracket: bool = False) -> bool:
+        """Cancel an order; unlike stock, also in the bar that submitted it."""
+        if self._is_off or (
+            order not in self.submitted and order is not self._executing
+        ):
+            return bool(super().cancel(order, bracket))
+        if order is not self._executing:
+            self.submitted.remove(order)
+        order.cancel()
+        self.notify(order)
+        self._ococheck(order)
+        if not bracket:
+            self._bracketize(order, cancel=True)
+        return True
+
+
+class IsolatedBroker(MarginBroker):
+    """`MarginBroker` whose positions each stand on a wallet of their own."""
+
+    params: Any = (("margin_mode", MarginMode.ISOLATED.value),)
+
+
+class CrossBroker(MarginBroker):
+    """`MarginBroker` whose positions share one wallet."""
+
+    params: Any = (("margin_mode", MarginMode.CROSS.value),)

@@ -1,0 +1,112 @@
+"""A feed that carries mark price and funding beside the candles."""
+
+from datetime import timedelta
+
+import backtrader as bt
+import pandas as pd
+
+from bt_margin.core.errors import ParameterError
+from bt_margin.data import as_candles, as_funding
+
+from .series import FundingSeries, MarkSeries
+
+__all__ = ["PerpData"]
+
+_UNITS = (
+    (timedelta(days=1), bt.TimeFrame.Days),
+    (timedelta(minutes=1), bt.TimeFrame.Minutes),
+    (timedelta(seconds=1), bt.TimeFrame.Seconds),
+)
+
+
+class PerpData(bt.feed.DataBase):
+    """Candles of a perpetual: ``PerpData(dataname=trade, mark=mark, funding=funding)``.
+
+    Mark and funding ride along as arrays: a strategy sees one feed with one clock.
+    The timeframe is read off the candles unless it is given.
+
+    Params:
+        dataname: frame with open, high, low, close, volume, indexed by time (naive:
+            UTC) or with a ``datetime`` column.
+        mark: frame of mark candles on any grid, or ``None``: mark is last.
+        funding: frame with ``funding_rate`` and, if known, ``mark_price``.
+        bar_time: whether a candle's time is its ``"open"`` or its ``"close"``.
+
+    Raises:
+        DataError: naming the first bad row of a frame.
+    """
+
+    params = (
+        ("mark", None),
+        ("funding", None),
+        ("bar_time", "open"),
+        ("timeframe", None),
+        ("compression", None),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.p.bar_time not in ("open", "close"):
+            fix = 'give "open" or "close"'
+            raise ParameterError("bar_time", self.p.bar_time, fix)
+        name = self.p.name or "data"
+        trade = as_candles(self.p.dataname, where=f"{name} trade")
+        self.bar_length = self._interval(trade)
+        span = (trade.index[0], trade.index[-1] + self.bar_length)
+        self.mark_series = self.funding_series = None
+        if self.p.mark is not None:
+            mark = as_candles(self.p.mark, where=f"{name} mark", mark=True)
+            self.mark_series = MarkSeries(mark)
+        if self.p.funding is not None:
+            where = f"{name} funding"
+            stamps = as_funding(self.p.funding, where=where, span=span)
+            self.funding_series = FundingSeries(stamps)
+        times = pd.DatetimeIndex(trade.index)
+        self._columns = [
+            [bt.date2num(time) for time in times.to_pydatetime()],
+            *(trade[name].tolist() for name in ("open", "high", "low", "close")),
+            trade["volume"].tolist(),
+        ]
+        self._set_timeframe()
+
+    @staticmethod
+    def _interval(trade: pd.DataFrame) -> timedelta:
+        """The smallest spacing of the candles; a single one is taken as a minute."""
+        if len(trade) < 2:
+            return timedelta(minutes=1)
+        steps = trade.index.to_series().diff()
+        return timedelta(seconds=steps.min().total_seconds())
+
+    def _set_timeframe(self) -> None:
+        """Say in Backtrader's words how long a candle is."""
+        if self.p.timeframe is not None:
+            self.p.compression = self.p.compression or 1
+            return
+        for unit, timeframe in _UNITS:
+            if not self.bar_length % unit:
+                self.p.timeframe = timeframe
+                self.p.compression = self.bar_length // unit
+                return
+        self.p.timeframe = bt.TimeFrame.MicroSeconds
+        self.p.compression = self.bar_length // timedelta(microseconds=1)
+
+    def start(self) -> None:
+        """Begin at the first candle, in every run."""
+        super().start()
+        self._row = 0
+
+    def _load(self) -> bool:
+        row = self._row
+        time, opened, high, low, closed, volume = self._columns
+        if row >= len(time):
+            return False
+        lines = self.lines
+        lines.datetime[0] = time[row]
+        lines.open[0] = opened[row]
+        lines.high[0] = high[row]
+        lines.low[0] = low[row]
+        lines.close[0] = closed[row]
+        lines.volume[0] = volume[row]
+        lines.openinterest[0] = 0.0
+        self._row = row + 1
+        return True

@@ -1,0 +1,15 @@
+"""Markets: price candles and funding rates, read from files and checked."""
+
+from bt_margin.data.check import as_candles, as_funding, check_candles, check_funding
+from bt_margin.data.load import load_market
+from bt_margin.data.market import Market, SymbolData
+
+__all__ = [
+    "Market",
+    "SymbolData",
+    "as_candles",
+    "as_funding",
+    "check_candles",
+    "check_funding",
+    "load_market",
+]
