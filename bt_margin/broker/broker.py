@@ -128,16 +128,14 @@ class MarginBroker(AccountBroker):
     def _charge_interest(self) -> None:
         """Book the interest of commission schemes that ask for one."""
         for data, position in self.positions.items():
-            if not position or not self.terms(data).bears_interest:
+            terms = self.terms(data)
+            if not position or not terms.bears_interest:
                 continue
             now = data.datetime.datetime()
-            interest = self.terms(data).comminfo.get_credit_interest(
-                data, position, now
-            )
+            interest = terms.comminfo.get_credit_interest(data, position, now)
             position.datetime = now
             self.d_credit[data] += interest
-            symbol = self._instruments[data].symbol
-            kind = LedgerEntryKind.INTEREST
+            symbol, kind = terms.contract.symbol, LedgerEntryKind.INTEREST
             self.account.book(kind, -interest, time=self._walk.time, symbol=symbol)
 
     def _match_pending(self) -> None:
