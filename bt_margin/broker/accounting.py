@@ -25,7 +25,7 @@ from .instrument import Instrument
 from .legs import Legs
 from .orders import OrderDesk
 from .series import FundingSeries, MarkSeries
-from .terms import Terms, positive_number, resolve_terms
+from .terms import Terms, positive_number, refuse_unknown, resolve_terms
 
 __all__ = ["AccountBroker"]
 
@@ -48,7 +48,9 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         ("gap_loss", GapLoss.INSURANCE.value),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, **unknown: Any) -> None:
+        # Backtrader takes the declared parameters out before this is called.
+        refuse_unknown(type(self), unknown)
         self._check_parameters()
         self._mark_frames: dict[str, MarkSeries] = {}
         self._funding_frames: dict[str, FundingSeries] = {}

@@ -1,6 +1,7 @@
 """A feed that carries mark price and funding beside the candles."""
 
 from datetime import timedelta
+from typing import Any
 
 import backtrader as bt
 import pandas as pd
@@ -9,6 +10,7 @@ from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding
 
 from .series import FundingSeries, MarkSeries
+from .terms import refuse_unknown
 
 __all__ = ["PerpData"]
 
@@ -44,8 +46,9 @@ class PerpData(bt.feed.DataBase):
         ("compression", None),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, **unknown: Any) -> None:
         super().__init__()
+        refuse_unknown(type(self), unknown)
         if self.p.bar_time not in ("open", "close"):
             fix = 'give "open" or "close"'
             raise ParameterError("bar_time", self.p.bar_time, fix)

@@ -5,6 +5,7 @@ it is not 1, then the broker's. Fees: those of a commission scheme that the user
 then the venue's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from bt_margin.venues import Venue
 
 from .commission import PerpCommission
 
-__all__ = ["Terms", "positive_number", "resolve_terms"]
+__all__ = ["Terms", "positive_number", "refuse_unknown", "resolve_terms"]
 
 _NOTHING_SET = bt.broker.BrokerBase.params.commission
 
@@ -35,6 +36,18 @@ def positive_number(name: str, value: Any) -> float:
     if not 0 < number < float("inf"):
         raise ParameterError(name, value, "give a number above 0")
     return number
+
+
+def refuse_unknown(owner: Any, unknown: Mapping[str, Any]) -> None:
+    """Refuse arguments that a Backtrader class has no parameter for.
+
+    Raises:
+        ParameterError: naming the first one and the parameters there are.
+    """
+    for name, value in unknown.items():
+        known = ", ".join(owner.params._getkeys())
+        fix = f"{owner.__name__} has no such parameter; it has {known}"
+        raise ParameterError(name, value, fix)
 
 
 @dataclass(frozen=True, slots=True)

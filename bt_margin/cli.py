@@ -1,0 +1,323 @@
+"""The command line: ``bt-margin``."""
+
+import ast
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from bt_margin.core.errors import MarginError, ParameterError
+from bt_margin.data import Market, load_market
+from bt_margin.data.sample import sample_market
+from bt_margin.study import Comparison, StrategySource, bundled_strategies, compare
+from bt_margin.venues import venue_names
+
+__all__ = ["main"]
+
+_MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Print an error of ours in one line and exit with 2."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except MarginError as error:
+            click.echo(f"bt-margin: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+
+    return guarded
+
+
+def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        message = f"{text!r} is not a list of numbers: write 3,5,10"
+        raise click.BadParameter(message, param=option) from None
+
+
+def _words(_: click.Context, option: click.Parameter, values: Any) -> tuple[str, ...]:  # noqa: ARG001
+    """Words separated by commas, in one option or several."""
+    texts = (values,) if isinstance(values, str) else values
+    return tuple(word for text in texts for word in text.split(",") if word)
+
+
+def _pairs(
+    _: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """``name=value``, a Python value or else text."""
+    pairs = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            message = f"{text!r} has no value: write name=value"
+            raise click.BadParameter(message, param=option)
+        try:
+            pairs[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            pairs[name] = value
+    return pairs
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bt_margin")
+def main() -> None:
+    """Backtest a Backtrader strategy as a leveraged crypto perpetual."""
+
+
+@main.command(name="compare")
+@click.argument("strategy", required=False)
+@click.option("--data", type=click.Path(), help="Market folder [the bundled sample].")
+@click.option(
+    "--symbol",
+    "symbols",
+    multiple=True,
+    callback=_words,
+    help="Symbols, in the strategy's order [all in the folder].",
+)
+@click.option("--interval", help="Candles to use where a folder has several: 5m, 1h.")
+@click.option("--from", "start", help="First bar: a date or time in UTC.")
+@click.option("--to", "end", help="End, exclusive: a date or time in UTC.")
+@click.option(
+    "--leverage",
+    default="10",
+    show_default=True,
+    callback=_numbers,
+    help="One or several, separated by commas.",
+)
+@click.option(
+    "--modes",
+    default="off,isolated,cross",
+    show_default=True,
+    callback=_words,
+    help="off is stock accounting, the baseline.",
+)
+@click.option(
+    "--venue",
+    default="generic",
+    show_default=True,
+    help=f"Whose rules hold: {', '.join(venue_names())}.",
+)
+@click.option("--cash", default=10_000.0, show_default=True, help="Starting cash.")
+@click.option(
+    "--bar-path",
+    default="adaptive",
+    show_default=True,
+    help="Which extreme of a bar comes first: adaptive, low_first, high_first.",
+)
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    callback=_pairs,
+    help="Strategy parameter, name=value; may be repeated.",
+)
+@click.option("--jobs", default=1, show_default=True, help="Processes.")
+@click.option("--json", "json_path", type=click.Path(), help="Write everything here.")
+@_one_line_errors
+def compare_command(
+    strategy: str | None,
+    data: str | None,
+    symbols: tuple[str, ...],
+    interval: str | None,
+    start: str | None,
+    end: str | None,
+    leverage: tuple[float, ...],
+    modes: tuple[str, ...],
+    venue: str,
+    cash: float,
+    bar_path: str,
+    params: dict[str, Any],
+    jobs: int,
+    json_path: str | None,
+) -> None:
+    """Run STRATEGY under stock, isolated and cross accounting on the same data.
+
+    STRATEGY is a file, or file.py:Class; without it the bundled scalper runs.
+
+    \b
+    Example:
+      bt-margin compare strategies/scalper.py --data FOLDER --symbol BTCUSDT
+          --from 2020-03-01 --to 2020-04-01 --leverage 3,5,10,20 --json out.json
+    """  # noqa: D301
+    source = StrategySource.of(strategy or bundled_strategies() / "scalper.py")
+    _check_writable(json_path)
+    market = _market(data, symbols, interval, start, end)
+    options: dict[str, Any] = {
+        "leverage": leverage,
+        "modes": modes,
+        "venue": venue,
+        "cash": cash,
+        "strategy_params": params,
+        "broker_params": {"bar_path": bar_path},
+        "jobs": jobs,
+    }
+    comparison = _with_progress(source, market, options)
+    _print(comparison)
+    if json_path:
+        comparison.to_json(json_path)
+        click.echo(f"\nEverything is in {json_path}")
+
+
+def _check_writable(path: str | None) -> None:
+    """Refuse a place that cannot be written before the runs, not after them."""
+    if path and not Path(path).absolute().parent.is_dir():
+        fix = f"make the folder {Path(path).absolute().parent} first"
+        raise ParameterError("--json", path, fix)
+
+
+def _market(
+    data: str | None,
+    symbols: tuple[str, ...],
+    interval: str | None,
+    start: str | None,
+    end: str | None,
+) -> Market:
+    """The market that was asked for."""
+    if data is not None:
+        return load_market(
+            data, symbols=symbols or None, interval=interval, start=start, end=end
+        )
+    market = sample_market()
+    if symbols:
+        market = market.select(*symbols)
+    if start is not None or end is not None:
+        market = market.between(start, end)
+    return market
+
+
+def _with_progress(
+    source: StrategySource, market: Market, options: dict[str, Any]
+) -> Comparison:
+    """Compare with a progress bar, which only a terminal shows."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        total = len(options["leverage"]) * len(options["modes"])
+        task = bar.add_task(source.title, total=total)
+        return compare(
+            source,
+            market,
+            progress=lambda done, _: bar.update(task, completed=done),
+            **options,
+        )
+
+
+def _print(comparison: Comparison) -> None:
+    """Title, figures, liquidations and sentences."""
+    # Wide enough for a table when the output is a file or a pipe.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    first, last = (f"{time:%Y-%m-%d %H:%M}" for time in comparison.span)
+    console.print(
+        f"[bold]{comparison.strategy}[/bold] on {', '.join(comparison.symbols)}"
+        f" ({comparison.market}), {first} to {last} UTC"
+    )
+    console.print(
+        f"venue {comparison.venue}, cash {comparison.cash:,.2f};"
+        " off: stock accounting, no liquidation\n"
+    )
+    console.print(_figures_table(comparison))
+    if len(comparison.liquidations):
+        console.print(_liquidations_table(comparison))
+    for sentence in comparison.explain():
+        console.print(sentence)
+
+
+def _figures_table(comparison: Comparison) -> Table:
+    """One row for each leverage and mode."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    headings = (
+        ("leverage", "right"),
+        ("mode", "left"),
+        ("final balance", "right"),
+        ("return", "right"),
+        ("max drawdown", "right"),
+        ("trades", "right"),
+        ("liqui-\ndations", "right"),
+        ("refused\norders", "right"),
+        ("worst loss\non margin", "right"),
+        ("fees", "right"),
+        ("funding", "right"),
+        ("peak\nmargin use", "right"),
+        ("idle balance", "right"),
+    )
+    for heading, side in headings:
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for run in comparison.runs:
+        figures = run.figures
+        table.add_row(
+            f"{run.leverage:g}x",
+            run.mode,
+            f"{figures.final_balance:,.2f}",
+            f"{figures.total_return:+.1%}",
+            f"{figures.max_drawdown:.1%}",
+            str(figures.trades),
+            str(figures.liquidations),
+            str(figures.refused_orders),
+            f"{figures.worst_loss_on_margin:.1%}",
+            f"{figures.fees:,.2f}",
+            f"{figures.funding:,.2f}",
+            f"{figures.peak_margin_use:.1%}",
+            f"{figures.idle_balance:,.2f}",
+            end_section=run.mode == comparison.runs[-1].mode,
+        )
+    return table
+
+
+def _liquidations_table(comparison: Comparison) -> Table:
+    """The first liquidations."""
+    events = comparison.liquidations
+    title = f"{len(events)} liquidations"
+    if len(events) > _MOST_LIQUIDATIONS:
+        title += f", the first {_MOST_LIQUIDATIONS}"
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=title,
+        title_justify="left",
+        title_style="bold",
+    )
+    for heading in ("leverage", "mode", "time (UTC)", "symbol", "size", "entry"):
+        table.add_column(heading, justify="left" if heading != "size" else "right")
+    for heading in ("mark", "cause", "loss"):
+        table.add_column(heading, justify="right")
+    for event in events.head(_MOST_LIQUIDATIONS).to_dict("records"):
+        moment: datetime = event["time"]
+        table.add_row(
+            f"{event['leverage']:g}x",
+            str(event["mode"]),
+            f"{moment:%Y-%m-%d %H:%M:%S}",
+            str(event["symbol"]),
+            f"{event['size']:,.6g}",
+            f"{event['entry_price']:,.8g}",
+            f"{event['mark_price']:,.8g}",
+            str(event["cause"]),
+            f"{event['loss']:,.2f}",
+        )
+    return table

@@ -1,0 +1,187 @@
+"""Compare: the same strategy on the same data, under each margin mode."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from bt_margin.core.errors import ParameterError
+from bt_margin.data import Market
+
+from .explain import explain
+from .export import as_json
+from .figures import Figures
+from .run import Run, Setup, run
+from .source import StrategySource
+
+__all__ = ["Comparison", "compare"]
+
+MODES = ("off", "isolated", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        strategy: the strategy's name.
+        market: the market's name.
+        symbols: what was traded, in the strategy's order.
+        span: first and last bar, UTC.
+        venue: whose rules held.
+        cash: starting cash of every run.
+        strategy_params: parameters given to the strategy.
+        broker_params: parameters given to the brokers.
+        runs: one for each leverage and mode.
+    """
+
+    strategy: str
+    market: str
+    symbols: tuple[str, ...]
+    span: tuple[pd.Timestamp, pd.Timestamp]
+    venue: str
+    cash: float
+    strategy_params: Mapping[str, Any]
+    broker_params: Mapping[str, Any]
+    runs: tuple[Run, ...] = field(repr=False)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each leverage and mode, the figures in columns."""
+        rows = [
+            {
+                "leverage": one.leverage,
+                "mode": one.mode,
+                **{name: getattr(one.figures, name) for name in Figures.names()},
+            }
+            for one in self.runs
+        ]
+        return pd.DataFrame(rows).set_index(["leverage", "mode"])
+
+    @property
+    def liquidations(self) -> pd.DataFrame:
+        """Every liquidation: leverage, mode, time, symbol, price, cause, loss."""
+        rows = [
+            {
+                "leverage": one.leverage,
+                "mode": one.mode,
+                "time": event.time,
+                "symbol": event.symbol,
+                "size": event.size,
+                "entry_price": event.entry_price,
+                "mark_price": event.mark_price,
+                "fill_price": event.fill_price,
+                "cause": str(event.cause),
+                "loss": event.loss,
+                "insurance": event.insurance,
+            }
+            for one in self.runs
+            for event in one.liquidations
+        ]
+        return pd.DataFrame(rows)
+
+    def run_of(self, mode: str, leverage: float) -> Run | None:
+        """The run of a mode at a leverage, if there was one."""
+        for one in self.runs:
+            if (one.mode, one.leverage) == (mode, leverage):
+                return one
+        return None
+
+    def explain(self) -> list[str]:
+        """Where the modes parted and why, in plain sentences."""
+        return explain(self.runs)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write everything: figures, ledgers, events and equity of every run."""
+        text = json.dumps(as_json(self), indent=1, allow_nan=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def compare(
+    strategy: StrategySource | type | str | Path,
+    market: Market,
+    *,
+    leverage: float | Iterable[float] = (10,),
+    modes: Iterable[str] = MODES,
+    venue: str = "generic",
+    cash: float = 10_000,
+    strategy_params: Mapping[str, Any] | None = None,
+    broker_params: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run a strategy under each mode and leverage on the same data.
+
+    Mode ``"off"`` is the baseline: what stock Backtrader shows with
+    ``setcommission(commission=taker fee, leverage=leverage)``.
+
+    Args:
+        strategy: a strategy class, a file that holds one, or ``file.py:Class``. One
+            that declares a parameter ``leverage`` gets each run's, unless given.
+        market: from `load_market` or `sample_market`.
+        leverage: one or several settings.
+        modes: of ``"off"``, ``"isolated"`` and ``"cross"``.
+        venue: whose rules hold.
+        cash: starting cash of every run.
+        strategy_params: parameters of the strategy.
+        broker_params: further parameters of `MarginBroker`, such as ``bar_path``.
+        jobs: processes to use; ``None``: this one.
+        progress: called with (runs done, runs in all) after each run.
+
+    Raises:
+        MarginError: naming the parameter, symbol or file, the value and the fix;
+            before anything runs.
+    """
+    source = StrategySource.of(strategy)
+    leverages = (leverage,) if isinstance(leverage, int | float) else tuple(leverage)
+    wanted = tuple(modes)
+    _check_choices(wanted, leverages)
+    setups = [
+        Setup(
+            source,
+            mode,
+            float(lever),
+            venue,
+            cash,
+            strategy_params or {},
+            broker_params or {},
+        )
+        for lever in leverages
+        for mode in wanted
+    ]
+    for setup in setups:
+        setup.broker()
+        source.params(setup.strategy_params, setup.leverage)
+    tasks = (joblib.delayed(run)(setup, market) for setup in setups)
+    runs: list[Run] = []
+    for one in joblib.Parallel(n_jobs=jobs or 1, return_as="generator")(tasks):
+        runs.append(one)
+        if progress is not None:
+            progress(len(runs), len(setups))
+    trades = [market[symbol].trade.index for symbol in market.symbols]
+    return Comparison(
+        strategy=source.title,
+        market=market.name,
+        symbols=market.symbols,
+        span=(min(t[0] for t in trades), max(t[-1] for t in trades)),
+        venue=venue,
+        cash=cash,
+        strategy_params=dict(strategy_params or {}),
+        broker_params=dict(broker_params or {}),
+        runs=tuple(runs),
+    )
+
+
+def _check_choices(modes: tuple[str, ...], leverages: tuple[float, ...]) -> None:
+    if not modes or not set(modes) <= set(MODES):
+        fix = "give some of " + ", ".join(MODES)
+        raise ParameterError("modes", modes, fix)
+    if not leverages:
+        raise ParameterError("leverage", leverages, "give at least one")
+    for name, values in (("modes", modes), ("leverage", leverages)):
+        if len(set(values)) < len(values):
+            raise ParameterError(name, values, "give each one once")

@@ -1,0 +1,169 @@
+"""Explain: where the modes parted, in plain sentences."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from bt_margin.core.liquidation import LiquidationEvent
+
+from .recorder import Execution
+from .run import Run
+
+__all__ = ["explain"]
+
+_CENT = 0.005
+
+
+def explain(runs: Iterable[Run]) -> list[str]:
+    """Sentences about each leverage: baseline, parting, and what came of it."""
+    by_leverage: dict[float, dict[str, Run]] = {}
+    for run in runs:
+        by_leverage.setdefault(run.leverage, {})[run.mode] = run
+    sentences: list[str] = []
+    for leverage, modes in by_leverage.items():
+        at = f"At {leverage:g}x"
+        if "off" in modes:
+            sentences += _baseline(at, modes["off"], modes)
+        if "isolated" in modes and "cross" in modes:
+            sentences += _parting(at, modes["isolated"], modes["cross"])
+    return sentences
+
+
+def _baseline(at: str, off: Run, modes: dict[str, Run]) -> list[str]:
+    """What stock accounting hides."""
+    died = [mode for mode, run in modes.items() if run.liquidations]
+    lowest = off.figures.lowest_balance
+    if lowest <= 0:
+        return [
+            f"{at} stock accounting fell to a balance of {_money(lowest)} and traded"
+            " on: no venue would have let it."
+        ]
+    if died:
+        return [
+            f"{at} stock accounting knows no liquidation and ended at"
+            f" {_money(off.figures.final_balance)}; a venue would have liquidated"
+            f" under {_and(died)} margin."
+        ]
+    return []
+
+
+def _parting(at: str, isolated: Run, cross: Run) -> list[str]:
+    """Where isolated and cross first did not do the same, why, and the outcome."""
+    parted = _first_difference(isolated.executions, cross.executions)
+    if parted is None:
+        same = abs(_gap(isolated, cross)) < _CENT
+        outcome = "the same result" if same else _outcome(isolated, cross)
+        return [f"{at} isolated and cross made the same trades: {outcome}."]
+    sentences = [
+        f"{at} they parted at {_when(parted)}: {_why(isolated, cross, parted)}."
+    ]
+    for run in (isolated, cross):
+        if run.liquidations:
+            sentences.append(f"{at} {_deaths(run)}.")
+    sentences.append(f"{at} {_outcome(isolated, cross)}.")
+    return sentences
+
+
+def _first_difference(
+    one: Sequence[Execution], other: Sequence[Execution]
+) -> datetime | None:
+    """The time of the first fill that the other run does not have.
+
+    Sizes may differ a little, since they follow the balance: a fill is the same if
+    its time, symbol, side and price are.
+    """
+    for a, b in zip(one, other, strict=False):
+        if _mark(a) != _mark(b):
+            return min(a.time, b.time)
+    longer = one if len(one) > len(other) else other
+    shorter = min(len(one), len(other))
+    return longer[shorter].time if len(longer) > shorter else None
+
+
+def _mark(fill: Execution) -> tuple[datetime, str, bool, float, bool]:
+    return (fill.time, fill.symbol, fill.size > 0, fill.price, fill.is_liquidation)
+
+
+def _why(isolated: Run, cross: Run, time: datetime) -> str:
+    """What happened in one run and not in the other at the bar of parting."""
+    events = [(run, _first_since(run, time)) for run in (isolated, cross)]
+    found = [(run, event) for run, event in events if event is not None]
+    if found:
+        run, event = min(found, key=lambda pair: pair[1].time)
+        other = cross if run is isolated else isolated
+        return f"{run.mode} {_liquidated(event)}, {_other_side(run, other, event)}"
+    for run, other in ((isolated, cross), (cross, isolated)):
+        refused = [r for r in run.refusals if r.time <= time]
+        if len(refused) > len([r for r in other.refusals if r.time <= time]):
+            reason = refused[-1].reason
+            return f"{run.mode} refused an order that {other.mode} took ({reason})"
+    return "their balances led to other orders"
+
+
+def _first_since(run: Run, bar: datetime) -> LiquidationEvent | None:
+    """The first liquidation of the parting bar or after it."""
+    return next((event for event in run.liquidations if event.time >= bar), None)
+
+
+def _liquidated(event: LiquidationEvent) -> str:
+    side = "long" if event.size > 0 else "short"
+    return (
+        f"liquidated its {side} {event.symbol} from {event.entry_price:g}"
+        f" at mark {event.mark_price:g} ({event.cause})"
+    )
+
+
+def _other_side(run: Run, other: Run, event: LiquidationEvent) -> str:
+    """Why the other mode's position stood, as far as the wallets tell."""
+    before = event.margin_before
+    margin = _money(float(before.margin_balance))
+    if run.mode == "isolated":
+        rest = sum(event.balances.values()) - event.balances.get(event.wallet, 0)
+        return (
+            f"whose own margin was down to {margin}; under {other.mode} margin the"
+            f" other {_money(float(rest))} of the account stood behind it"
+        )
+    return (
+        f"when the pool of all positions was down to {margin}; under {other.mode}"
+        " margin each position had only its own to lose"
+    )
+
+
+def _deaths(run: Run) -> str:
+    count = len(run.liquidations)
+    symbols = _and(sorted({event.symbol for event in run.liquidations}))
+    lost = -sum(float(event.loss) for event in run.liquidations)
+    kept = -sum(float(event.insurance) for event in run.liquidations)
+    word = "position" if count == 1 else "positions"
+    fund = "kept" if kept >= 0 else "paid"
+    return (
+        f"{run.mode} liquidated {count} {word} ({symbols}), a price loss of"
+        f" {_money(lost)}, of which the venue's fund {fund} {_money(abs(kept))}"
+    )
+
+
+def _outcome(isolated: Run, cross: Run) -> str:
+    gap = _gap(isolated, cross)
+    better = "isolated" if gap > 0 else "cross"
+    ends = (
+        f"isolated ended with {_money(isolated.figures.final_balance)}, cross with"
+        f" {_money(cross.figures.final_balance)}"
+    )
+    return ends + (
+        f": {better} kept {_money(abs(gap))} more" if abs(gap) >= _CENT else ""
+    )
+
+
+def _gap(isolated: Run, cross: Run) -> float:
+    return isolated.figures.final_balance - cross.figures.final_balance
+
+
+def _when(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

@@ -1,0 +1,99 @@
+"""The recorder: what a run shows, bar by bar and order by order."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import backtrader as bt
+
+__all__ = ["Execution", "Recorder", "Refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A fill: bar time, symbol, signed size, price, and whether it was forced."""
+
+    time: datetime
+    symbol: str
+    size: float
+    price: float
+    is_liquidation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An order refused for margin: bar time, symbol, signed size, reason."""
+
+    time: datetime
+    symbol: str
+    size: float
+    reason: str
+
+
+class Recorder(bt.Analyzer):
+    """Keeps what a comparison needs of a run.
+
+    Params:
+        leverage: the run's, by which a position's margin is known in every mode.
+    """
+
+    params = (("leverage", 1.0),)
+
+    def start(self) -> None:
+        """Begin empty."""
+        self.times: list[float] = []
+        self.values: list[float] = []
+        self.available: list[float] = []
+        self.margin_use: list[float] = []
+        self.executions: list[Execution] = []
+        self.refusals: list[Refusal] = []
+        self.closed_trades = 0
+        self.commission = 0.0
+        self.worst_loss_on_margin = 0.0
+        self._peak_notional: dict[Any, float] = {}
+        broker = self.strategy.broker
+        self._reads_margin = getattr(broker.p, "margin_mode", "off") != "off"
+
+    def next(self) -> None:
+        """Take the account as it stands after the bar."""
+        broker = self.strategy.broker
+        value, cash = broker.getvalue(), broker.getcash()
+        self.times.append(self.strategy.datetime[0])
+        self.values.append(value)
+        self.available.append(cash)
+        used = broker.initial_margin() if self._reads_margin else value - cash
+        self.margin_use.append(used / value if value > 0 else 0.0)
+
+    def prenext(self) -> None:
+        """Count the bars before the indicators are ready, too."""
+        self.next()
+
+    def notify_order(self, order: Any) -> None:
+        """Take executions and refusals."""
+        symbol = order.data._name
+        for bit in order.executed.iterpending():
+            liquidation = bool(order.info.get("liquidation"))
+            self.executions.append(
+                Execution(self._now(), symbol, bit.size, bit.price, liquidation)
+            )
+            self.commission += bit.comm
+            peak = self._peak_notional.get(order.data, 0.0)
+            held = abs(order.comminfo.getvaluesize(bit.psize, bit.pprice or 1.0))
+            self._peak_notional[order.data] = max(peak, held)
+        if order.status == order.Margin:
+            reason = str(order.info.get("shortfall") or "not enough cash")
+            size = order.created.size
+            self.refusals.append(Refusal(self._now(), symbol, size, reason))
+
+    def notify_trade(self, trade: Any) -> None:
+        """Weigh a closed trade against the most margin it had."""
+        if not trade.isclosed:
+            return
+        self.closed_trades += 1
+        peak = self._peak_notional.pop(trade.data, 0.0)
+        if peak:
+            on_margin = trade.pnlcomm * self.p.leverage / peak
+            self.worst_loss_on_margin = min(self.worst_loss_on_margin, on_margin)
+
+    def _now(self) -> datetime:
+        return self.strategy.datetime.datetime().replace(tzinfo=UTC)  # type: ignore[no-any-return]

@@ -1,0 +1,133 @@
+"""One run: a strategy on a market under one mode and leverage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import backtrader as bt
+import pandas as pd
+
+from bt_margin.broker import MarginBroker, PerpData
+from bt_margin.core.funding import FundingEvent
+from bt_margin.core.ledger import LedgerEntry
+from bt_margin.core.liquidation import LiquidationEvent
+from bt_margin.data import Market
+from bt_margin.venues import get_venue
+
+from .figures import Figures, figures_of
+from .recorder import Execution, Recorder, Refusal
+from .source import StrategySource
+
+__all__ = ["Run", "Setup", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a run is made of.
+
+    Attributes:
+        source: the strategy.
+        mode: ``"off"``, ``"isolated"`` or ``"cross"``.
+        leverage: setting for every symbol.
+        venue: whose rules hold.
+        cash: starting cash.
+        strategy_params: parameters of the strategy.
+        broker_params: further parameters of `MarginBroker`.
+    """
+
+    source: StrategySource
+    mode: str
+    leverage: float
+    venue: str
+    cash: float
+    strategy_params: Mapping[str, Any] = field(default_factory=dict)
+    broker_params: Mapping[str, Any] = field(default_factory=dict)
+
+    def broker(self) -> MarginBroker:
+        """The broker of the run.
+
+        With stock accounting it is what a user of stock Backtrader would set: the
+        venue's taker fee and the leverage.
+        """
+        broker = MarginBroker(
+            margin_mode=self.mode,
+            leverage=self.leverage,
+            venue=self.venue,
+            cash=self.cash,
+            **self.broker_params,
+        )
+        if self.mode == "off":
+            fee = get_venue(self.venue).taker_fee_rate
+            broker.setcommission(commission=fee, leverage=self.leverage)
+        return broker
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run left.
+
+    Attributes:
+        mode: ``"off"``, ``"isolated"`` or ``"cross"``.
+        leverage: the setting.
+        figures: the numbers.
+        equity: balance at each bar's end, indexed by the bar's time, UTC.
+        executions: every fill.
+        refusals: every order refused for margin.
+        liquidations: every liquidation.
+        fundings: every funding payment.
+        ledger: every movement of money; empty with stock accounting.
+        balances: balance of every wallet at the end.
+    """
+
+    mode: str
+    leverage: float
+    figures: Figures
+    equity: pd.Series
+    executions: tuple[Execution, ...]
+    refusals: tuple[Refusal, ...]
+    liquidations: tuple[LiquidationEvent, ...]
+    fundings: tuple[FundingEvent, ...]
+    ledger: tuple[LedgerEntry, ...]
+    balances: Mapping[str, float]
+
+
+def run(setup: Setup, market: Market) -> Run:
+    """Run ``setup`` on ``market`` with Backtrader."""
+    broker = setup.broker()
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(broker)
+    for symbol in market.symbols:
+        data = market[symbol]
+        cerebro.adddata(
+            PerpData(
+                dataname=data.trade, mark=data.mark, funding=data.funding, name=symbol
+            )
+        )
+    cerebro.addstrategy(
+        setup.source.load(),
+        **setup.source.params(setup.strategy_params, setup.leverage),
+    )
+    cerebro.addanalyzer(Recorder, leverage=setup.leverage, _name="recorder")
+    (strategy,) = cerebro.run()
+    recorder: Recorder = strategy.analyzers.recorder
+    times = pd.to_datetime([bt.num2date(time) for time in recorder.times], utc=True)
+    ledger = tuple(broker.ledger)
+    return Run(
+        mode=setup.mode,
+        leverage=setup.leverage,
+        figures=figures_of(
+            recorder,
+            cash=setup.cash,
+            final_balance=float(broker.getvalue()),
+            liquidations=len(broker.liquidations),
+            ledger=ledger,
+            has_ledger=setup.mode != "off",
+        ),
+        equity=pd.Series(recorder.values, index=times.round("s"), name="balance"),
+        executions=tuple(recorder.executions),
+        refusals=tuple(recorder.refusals),
+        liquidations=tuple(broker.liquidations),
+        fundings=tuple(broker.fundings),
+        ledger=ledger,
+        balances=broker.ledger.balances,
+    )
