@@ -29,10 +29,12 @@ from bt_margin.core.position import Position
 from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.data.load import load_market
 from bt_margin.data.sample import sample_market
+from bt_margin.study import Comparison, compare
 from bt_margin.venues import get_venue, register_venue, venue_names
 
 __all__ = [
     "Account",
+    "Comparison",
     "Contract",
     "CrossBroker",
     "FundingEvent",
@@ -50,6 +52,7 @@ __all__ = [
     "Tier",
     "TierTable",
     "bankruptcy_price",
+    "compare",
     "funding_payment",
     "get_venue",
     "initial_margin",

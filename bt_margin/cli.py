@@ -2,9 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,21 @@ __all__ = ["main"]
 _MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
 
 
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an error of ours in one line and exit with 2."""
+class _OneLineErrors(click.Group):
+    """A group whose errors are one line and exit code 2, never a traceback."""
 
-    @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
         try:
-            command(*args, **kwargs)
+            return super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.ClickException as error:
+            message = error.format_message()
+        except click.Abort:
+            message = "stopped"
         except MarginError as error:
-            click.echo(f"bt-margin: {' '.join(str(error).split())}", err=True)
-            sys.exit(2)
-
-    return guarded
+            message = str(error)
+        click.echo(f"bt-margin: {' '.join(message.split())}", err=True)
+        return sys.exit(2)
 
 
 def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[float, ...]:
@@ -76,10 +78,17 @@ def _pairs(
     return pairs
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="bt_margin")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Backtest a Backtrader strategy as a leveraged crypto perpetual."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @main.command(name="compare")
@@ -97,7 +106,7 @@ def main() -> None:
 @click.option("--to", "end", help="End, exclusive: a date or time in UTC.")
 @click.option(
     "--leverage",
-    default="10",
+    default="10,50",
     show_default=True,
     callback=_numbers,
     help="One or several, separated by commas.",
@@ -131,7 +140,6 @@ def main() -> None:
 )
 @click.option("--jobs", default=1, show_default=True, help="Processes.")
 @click.option("--json", "json_path", type=click.Path(), help="Write everything here.")
-@_one_line_errors
 def compare_command(
     strategy: str | None,
     data: str | None,
@@ -243,9 +251,11 @@ def _print(comparison: Comparison) -> None:
     )
     console.print(_figures_table(comparison))
     if len(comparison.liquidations):
+        console.print()
         console.print(_liquidations_table(comparison))
+    console.print()
     for sentence in comparison.explain():
-        console.print(sentence)
+        console.print(sentence, soft_wrap=not sys.stdout.isatty())
 
 
 def _figures_table(comparison: Comparison) -> Table:
@@ -282,9 +292,8 @@ def _figures_table(comparison: Comparison) -> Table:
             f"{figures.worst_loss_on_margin:.1%}",
             f"{figures.fees:,.2f}",
             f"{figures.funding:,.2f}",
-            f"{figures.peak_margin_use:.1%}",
+            "-" if isnan(figures.peak_margin_use) else f"{figures.peak_margin_use:.1%}",
             f"{figures.idle_balance:,.2f}",
-            end_section=run.mode == comparison.runs[-1].mode,
         )
     return table
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from math import isclose
 
 from bt_margin.core.liquidation import LiquidationEvent
 
@@ -66,21 +67,22 @@ def _parting(at: str, isolated: Run, cross: Run) -> list[str]:
 def _first_difference(
     one: Sequence[Execution], other: Sequence[Execution]
 ) -> datetime | None:
-    """The time of the first fill that the other run does not have.
-
-    Sizes may differ a little, since they follow the balance: a fill is the same if
-    its time, symbol, side and price are.
-    """
+    """The time of the first fill that the other run does not have."""
     for a, b in zip(one, other, strict=False):
-        if _mark(a) != _mark(b):
+        if not _is_same(a, b):
             return min(a.time, b.time)
     longer = one if len(one) > len(other) else other
     shorter = min(len(one), len(other))
     return longer[shorter].time if len(longer) > shorter else None
 
 
-def _mark(fill: Execution) -> tuple[datetime, str, bool, float, bool]:
-    return (fill.time, fill.symbol, fill.size > 0, fill.price, fill.is_liquidation)
+def _is_same(a: Execution, b: Execution) -> bool:
+    """Sizes may differ, since they follow the balance; the rest may not."""
+    return (
+        (a.time, a.symbol, a.is_liquidation) == (b.time, b.symbol, b.is_liquidation)
+        and (a.size > 0) is (b.size > 0)
+        and isclose(a.price, b.price)
+    )
 
 
 def _why(isolated: Run, cross: Run, time: datetime) -> str:
@@ -90,7 +92,7 @@ def _why(isolated: Run, cross: Run, time: datetime) -> str:
     if found:
         run, event = min(found, key=lambda pair: pair[1].time)
         other = cross if run is isolated else isolated
-        return f"{run.mode} {_liquidated(event)}, {_other_side(run, other, event)}"
+        return f"{run.mode} {_liquidated(event)}: {_other_side(run, other, event)}"
     for run, other in ((isolated, cross), (cross, isolated)):
         refused = [r for r in run.refusals if r.time <= time]
         if len(refused) > len([r for r in other.refusals if r.time <= time]):
@@ -119,7 +121,7 @@ def _other_side(run: Run, other: Run, event: LiquidationEvent) -> str:
     if run.mode == "isolated":
         rest = sum(event.balances.values()) - event.balances.get(event.wallet, 0)
         return (
-            f"whose own margin was down to {margin}; under {other.mode} margin the"
+            f"its own margin was down to {margin}, while under {other.mode} margin the"
             f" other {_money(float(rest))} of the account stood behind it"
         )
     return (

@@ -28,7 +28,8 @@ class Figures:
         fees: trading fees.
         funding: funding payments.
         insurance: what the venue's fund took (-) or paid (+).
-        peak_margin_use: highest initial margin over margin balance at a bar's end.
+        peak_margin_use: highest initial margin over margin balance at a bar's end;
+            NaN with stock accounting, which locks none.
         idle_balance: available balance, averaged over the bars.
     """
 
@@ -88,7 +89,7 @@ def figures_of(
         fees=fees if has_ledger else -recorder.commission,
         funding=totals[LedgerEntryKind.FUNDING],
         insurance=totals[LedgerEntryKind.INSURANCE],
-        peak_margin_use=max(recorder.margin_use, default=0.0),
+        peak_margin_use=max(recorder.margin_use, default=float("nan")),
         idle_balance=sum(recorder.available) / bars if bars else cash,
     )
 

@@ -61,8 +61,8 @@ class Recorder(bt.Analyzer):
         self.times.append(self.strategy.datetime[0])
         self.values.append(value)
         self.available.append(cash)
-        used = broker.initial_margin() if self._reads_margin else value - cash
-        self.margin_use.append(used / value if value > 0 else 0.0)
+        if self._reads_margin and value > 0:
+            self.margin_use.append(broker.initial_margin() / value)
 
     def prenext(self) -> None:
         """Count the bars before the indicators are ready, too."""

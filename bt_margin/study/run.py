@@ -1,5 +1,6 @@
 """One run: a strategy on a market under one mode and leverage."""
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import backtrader as bt
 import pandas as pd
 
 from bt_margin.broker import MarginBroker, PerpData
+from bt_margin.core.errors import MarginError, StrategyError
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
@@ -108,7 +110,7 @@ def run(setup: Setup, market: Market) -> Run:
         **setup.source.params(setup.strategy_params, setup.leverage),
     )
     cerebro.addanalyzer(Recorder, leverage=setup.leverage, _name="recorder")
-    (strategy,) = cerebro.run()
+    strategy = _first(cerebro, setup.source)
     recorder: Recorder = strategy.analyzers.recorder
     times = pd.to_datetime([bt.num2date(time) for time in recorder.times], utc=True)
     ledger = tuple(broker.ledger)
@@ -131,3 +133,26 @@ def run(setup: Setup, market: Market) -> Run:
         ledger=ledger,
         balances=broker.ledger.balances,
     )
+
+
+def _first(cerebro: Any, source: StrategySource) -> Any:
+    """Run, and the strategy that ran.
+
+    Raises:
+        StrategyError: the strategy raised an error or took itself out.
+    """
+    try:
+        strategies = cerebro.run()
+    except MarginError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if source.path and f.filename == str(source.path)]
+        place = (own or frames)[-1]
+        raise StrategyError(
+            f"{source.title} failed at {place.filename}:{place.lineno}"
+            f" with {type(error).__name__}: {error}"
+        ) from error
+    if not strategies:
+        raise StrategyError(f"{source.title} skipped itself: nothing ran")
+    return strategies[0]

@@ -1,0 +1,163 @@
+"""The command line, as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bt_margin.cli import main
+
+TRADE = "datetime,open,high,low,close,volume\n" + "".join(
+    f"2024-01-01T{hour:02}:00:00Z,100,101,99,100,5\n" for hour in range(24)
+)
+HOLD = """
+import backtrader as bt
+
+
+class Hold(bt.Strategy):
+    params = (("size", 1.0),)
+
+    def nextstart(self):
+        self.buy(size=self.p.size)
+"""
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "X_1h_trade.csv").write_text(TRADE, encoding="utf-8")
+    (tmp_path / "hold.py").write_text(HOLD, encoding="utf-8")
+    return tmp_path
+
+
+def test_without_arguments_the_bundled_scalper_runs_on_the_bundled_sample() -> None:
+    result = run("compare", "--to", "2025-03-04")
+    assert result.exit_code == 0, result.stderr
+    for word in ("Scalper", "BTCUSDT", "DOGEUSDT", "off", "isolated", "cross"):
+        assert word in result.stdout
+
+
+def test_a_folder_a_symbol_and_a_span(folder: Path) -> None:
+    out = folder / "out.json"
+    result = run(
+        *("compare", folder / "hold.py", "--data", folder, "--symbol", "X"),
+        *(
+            "--from",
+            "2024-01-01 06:00",
+            "--to",
+            "2024-01-01 18:00",
+            "--leverage",
+            "2,5",
+        ),
+        *("--param", "size=3", "--cash", "500", "--json", out),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "2024-01-01 06:00 to 2024-01-01 17:00 UTC" in result.stdout
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["strategy_params"] == {"size": 3}
+    assert [run["leverage"] for run in document["runs"]] == [2, 2, 2, 5, 5, 5]
+    assert document["runs"][1]["executions"][0]["size"] == 3
+
+
+def test_help_has_an_example() -> None:
+    result = run("compare", "--help")
+    assert result.exit_code == 0
+    assert "Example:" in result.stdout
+    assert "bt-margin compare strategies/scalper.py" in result.stdout
+
+
+def test_the_bare_command_shows_what_there_is() -> None:
+    result = run()
+    assert result.exit_code == 0
+    assert "compare" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--symbol", "Y"], "unknown symbol 'Y'", id="unknown symbol"),
+        pytest.param(["--leverage", "0"], "leverage is 0", id="leverage 0"),
+        pytest.param(["--leverage", "-2"], "leverage is -2", id="negative leverage"),
+        pytest.param(["--leverage", "nan"], "leverage is nan", id="leverage NaN"),
+        pytest.param(["--leverage", "500"], "at most 125", id="above the tier's bound"),
+        pytest.param(["--leverage", "ten"], "write 3,5,10", id="leverage in words"),
+        pytest.param(["--cash", "0"], "cash is 0", id="no cash"),
+        pytest.param(["--venue", "x"], "unknown venue 'x'", id="unknown venue"),
+        pytest.param(["--modes", "both"], "off, isolated, cross", id="unknown mode"),
+        pytest.param(["--bar-path", "up"], "adaptive", id="unknown bar path"),
+        pytest.param(["--from", "2031-01-01"], "2031-01-01", id="a span without bars"),
+        pytest.param(["--from", "noon"], "noon", id="a time that is none"),
+        pytest.param(["--param", "size"], "write name=value", id="half a parameter"),
+        pytest.param(["--param", "sise=2"], "Hold has size", id="unknown parameter"),
+        pytest.param(["--json", "/no/such/x.json"], "make the folder", id="bad output"),
+        pytest.param(["--lever", "3"], "--lever", id="unknown option"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    folder: Path, words: list[str], message: str
+) -> None:
+    result = run("compare", folder / "hold.py", "--data", folder, *words)
+    assert_one_line(result, message)
+
+
+def assert_one_line(result: Result, message: str) -> None:
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("bt-margin: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param(
+            "2024-01-02T00:00:00Z,100,99,101,100,1", "high", id="high below low"
+        ),
+        pytest.param("2024-01-02T00:00:00Z,nan,101,99,100,1", "open", id="NaN price"),
+        pytest.param("2024-01-02T00:00:00Z,100,101,0,100,1", "low", id="price 0"),
+        pytest.param("2024-01-01T23:00:00Z,100,101,99,100,1", "twice", id="duplicate"),
+        pytest.param("2024-01-01T05:00:00Z,100,101,99,100,1", "order", id="unsorted"),
+    ],
+)
+def test_a_bad_row_names_the_file_and_the_row(
+    folder: Path, row: str, message: str
+) -> None:
+    path = folder / "X_1h_trade.csv"
+    path.write_text(TRADE + row + "\n", encoding="utf-8")
+    result = run("compare", folder / "hold.py", "--data", folder)
+    assert_one_line(result, "X_1h_trade.csv, row 26")
+    assert message in result.stderr
+
+
+def test_funding_outside_the_candles_is_refused(folder: Path) -> None:
+    text = "datetime,funding_rate\n2023-01-01T00:00:00Z,0.0001\n"
+    (folder / "X_funding.csv").write_text(text, encoding="utf-8")
+    result = run("compare", folder / "hold.py", "--data", folder)
+    assert_one_line(result, "X_funding.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("x = 1\n", "no strategy", id="no strategy"),
+        pytest.param(HOLD + HOLD.replace("Hold", "Keep"), "several", id="several"),
+        pytest.param(
+            "import nonsense_module\n", "ModuleNotFoundError", id="bad import"
+        ),
+        pytest.param(
+            HOLD.replace("size=self.p.size", "sise=1, size=1 / 0"),
+            "ZeroDivision",
+            id="bug",
+        ),
+    ],
+)
+def test_a_bad_strategy_file_is_named(folder: Path, text: str, message: str) -> None:
+    (folder / "hold.py").write_text(text, encoding="utf-8")
+    result = run("compare", folder / "hold.py", "--data", folder)
+    assert_one_line(result, message)
+    assert "hold.py" in result.stderr

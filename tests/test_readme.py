@@ -1,0 +1,41 @@
+"""The README's code does what the README says."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_shell_block_holds_exactly_the_two_commands() -> None:
+    lines = blocks("sh")[0].splitlines()
+    assert len(lines) == 2
+    assert "bt-margin compare" in lines[0]
+    assert "pytest" in lines[1]
+
+
+def test_the_program_prints_what_the_readme_says_it_prints() -> None:
+    program, printed = blocks("python")[0], blocks("text")[0]
+    assert len([line for line in program.splitlines() if line]) <= 20
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (printed, "") == (run.stdout, run.stderr)
+
+
+def test_ci_runs_the_second_command_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in script
+
+
+def test_every_dependency_is_listed_with_a_reason() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for dependency in tomllib.loads(text)["project"]["dependencies"]:
+        assert re.search(rf'"{re.escape(dependency)}", +# \w+', text), dependency
