@@ -121,7 +121,9 @@ def assert_one_line(result: Result, message: str) -> None:
         pytest.param("2024-01-02T00:00:00Z,nan,101,99,100,1", "open", id="NaN price"),
         pytest.param("2024-01-02T00:00:00Z,100,101,0,100,1", "low", id="price 0"),
         pytest.param("2024-01-01T23:00:00Z,100,101,99,100,1", "twice", id="duplicate"),
-        pytest.param("2024-01-01T05:00:00Z,100,101,99,100,1", "order", id="unsorted"),
+        pytest.param(
+            "2024-01-01T05:00:00Z,100,101,99,100,1", "sort rows", id="unsorted"
+        ),
     ],
 )
 def test_a_bad_row_names_the_file_and_the_row(
