@@ -238,7 +238,8 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
     def _book_cash_additions(self) -> None:
         while self._cash_addition:
             cash = self._cash_addition.popleft()
-            self._fundshares += cash / self._fundval
+            if self._fundval:  # a wiped account has no share price to buy at
+                self._fundshares += cash / self._fundval
             self.account.book(LedgerEntryKind.DEPOSIT, cash, time=self._walk.time)
 
     @property

@@ -13,7 +13,7 @@ from bt_margin.core.errors import ParameterError
 from bt_margin.data import Market
 
 from .explain import explain
-from .export import as_json
+from .export import plain, run_as_json
 from .figures import Figures
 from .run import Run, Setup, run
 from .source import StrategySource
@@ -95,9 +95,25 @@ class Comparison:
         """Where the modes parted and why, in plain sentences."""
         return explain(self.runs)
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain values: the setting, the sentences and the runs."""
+        return {
+            "strategy": self.strategy,
+            "strategy_params": plain(dict(self.strategy_params)),
+            "market": self.market,
+            "symbols": list(self.symbols),
+            "first_bar": self.span[0].isoformat(),
+            "last_bar": self.span[1].isoformat(),
+            "venue": self.venue,
+            "cash": self.cash,
+            "broker_params": plain(dict(self.broker_params)),
+            "explanation": self.explain(),
+            "runs": [run_as_json(one) for one in self.runs],
+        }
+
     def to_json(self, path: str | Path) -> None:
         """Write everything: figures, ledgers, events and equity of every run."""
-        text = json.dumps(as_json(self), indent=1, allow_nan=False)
+        text = json.dumps(self.as_json(), indent=1, allow_nan=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
 
