@@ -3,6 +3,7 @@
 Below this layer is Backtrader's broker; above it are the bar and the fills.
 """
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -21,15 +22,23 @@ from bt_margin.data import as_candles, as_funding
 from bt_margin.venues import get_venue
 
 from .asking import Asking
+from .commission import PerpCommission, PlainCommission
 from .instrument import Instrument
 from .legs import Legs
 from .orders import OrderDesk
+from .refusal import finite_number, positive_number, refuse_unknown
 from .series import FundingSeries, MarkSeries
-from .terms import Terms, positive_number, refuse_unknown, resolve_terms
+from .terms import Terms, resolve_terms
 
 __all__ = ["AccountBroker"]
 
 OFF = "off"
+
+_NOTHING_SET = bt.broker.BrokerBase.params.commission
+
+# The smallest float above 0. Backtrader's analyzers divide by the value of the bar
+# before and take logarithms of it: 0 would end the run with an error.
+_WIPED_OUT = sys.float_info.min
 
 
 class AccountBroker(Asking, bt.brokers.BackBroker):
@@ -91,6 +100,8 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         self._desk = OrderDesk(self)
         if self._is_off:
             return
+        if self.comminfo[None] is _NOTHING_SET:
+            self.comminfo[None] = PerpCommission()
         self.account = Account(
             positive_number("cash", self.p.cash),
             gap_loss=GapLoss(self.p.gap_loss),
@@ -129,10 +140,16 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             data,
             symbol,
             bar_path=BarPath(self.p.bar_path),
-            bar_time=getattr(data.p, "bar_time", self.p.bar_time),
+            bar_time=self._bar_time(data),
             marks=marks,
             funding=funding,
         )
+
+    def _bar_time(self, data: Any) -> str:
+        """Backtrader's resampler writes a bar's close; other feeds say, or the user."""
+        if data.resampling and not data.replaying:
+            return "close"
+        return str(getattr(data.p, "bar_time", self.p.bar_time))
 
     def terms(self, data: Any) -> Terms:
         """Contract, leverage, mode and fees of a feed as they stand."""
@@ -150,6 +167,12 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         return terms
 
     # Settings
+
+    def setcommission(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+        """Backtrader's; with margin its sizes are not multiplied by leverage."""
+        super().setcommission(*args, name=name, **kwargs)
+        if not self._is_off:
+            self.comminfo[name] = PlainCommission.of(self.comminfo[name])
 
     def add_mark(self, name: str, candles: Any) -> None:
         """Give mark candles to a feed by its name, before the run."""
@@ -193,17 +216,28 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
     setcash = set_cash
 
     def add_cash(self, cash: float) -> None:
-        """Deposit (+) or withdraw (-), booked with the next bar.
+        """Deposit (+) or withdraw (-), booked at once.
 
         Raises:
             BalanceError: a withdrawal of more than the available balance.
+            ParameterError: not a number.
         """
-        if not self._is_off and -cash > self.available_balance():
+        if self._is_off:
+            super().add_cash(cash)
+            return
+        amount, available = finite_number("cash", cash), self.available_balance()
+        if -amount > available:
             raise BalanceError(
-                f"withdrawal of {-cash}: only {self.available_balance()} is available;"
+                f"withdrawal of {-amount}: only {available} is available;"
                 " withdraw at most that"
             )
-        super().add_cash(cash)
+        wiped_out = self._value == _WIPED_OUT
+        if wiped_out:  # shares that are worth nothing: the deposit starts a new fund
+            self._fundshares = amount / self.p.fundstartval
+        else:
+            self._fundshares += amount / self._fundval
+        self.account.book(LedgerEntryKind.DEPOSIT, amount, time=self._walk.time)
+        self._get_value()
 
     def _get_value(
         self, datas: Iterable[Any] | None = None, lever: bool = False
@@ -212,10 +246,9 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             return float(super()._get_value(datas=datas, lever=lever))
         if datas:
             return sum(self._signed_notional(data) for data in datas)
-        self._book_cash_additions()
         account, mark = self.account, self._walk.mark
         unrealized = account.unrealized_pnl(mark)
-        self._value = float(account.wallet_balance + unrealized)
+        self._value = float(account.wallet_balance + unrealized) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
         notional = sum(p.notional(mark(s)) for s, p in account.positions.items())
         margin = float(self.initial_margin())
@@ -234,13 +267,6 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             return 0.0
         notional = self.terms(data).contract.notional(position.size, data.close[0])
         return float(notional if position.size > 0 else -notional)
-
-    def _book_cash_additions(self) -> None:
-        while self._cash_addition:
-            cash = self._cash_addition.popleft()
-            if self._fundval:  # a wiped account has no share price to buy at
-                self._fundshares += cash / self._fundval
-            self.account.book(LedgerEntryKind.DEPOSIT, cash, time=self._walk.time)
 
     @property
     def ledger(self) -> Ledger:

@@ -55,6 +55,7 @@ class MarginBroker(AccountBroker):
         """Begin a run: every field that a run changes is made here."""
         super().init()
         self._reporter = Reporter(self)
+        self._fresh: set[Any] = set()  # feeds that brought a bar in this step
         self._executing: Any = None
         self._was_triggered = False
 
@@ -80,10 +81,12 @@ class MarginBroker(AccountBroker):
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
         fresh = [i for i in self._instruments.values() if i.advance()]
+        self._fresh = {i.data for i in fresh}
         bars = [i.bar for i in fresh if i.bar]
         if not bars:
             return
-        start, end = max(b.start for b in bars), min(b.end for b in bars)
+        finest = min(bars, key=lambda bar: bar.end - bar.start)
+        start, end = finest.start, finest.end
         paths = {i.symbol: i.mark for i in fresh if i.mark}
         stamps = []
         for instrument in self._instruments.values():
@@ -158,16 +161,18 @@ class MarginBroker(AccountBroker):
                     self._bracketize(order)
 
     def _has_new_bar(self, order: Any) -> bool:
-        """Whether the feed's bar was unknown when the order was sent.
+        """Whether the feed brought a bar that was unknown when the order was sent.
 
         Stock Backtrader matches limits and stops of slower feeds against a bar that
-        the strategy had seen.
+        the strategy had seen. Cheating on open sends orders within the new bar.
         """
-        if order.exectype == bt.Order.Historical or self.p.coo:
+        if order.exectype == bt.Order.Historical:
             return True
         if order.exectype == bt.Order.Market and self.p.coc:
             return True
-        return bool(order.data.datetime[0] > order.created.dt)
+        if order.data not in self._fresh:
+            return False
+        return bool(self.p.coo or order.data.datetime[0] > order.created.dt)
 
     def _advance(self, share: float) -> None:
         events = self._walk.advance(share)
@@ -219,7 +224,9 @@ class MarginBroker(AccountBroker):
             self._book_fill(order, terms, closed, price, closed_fee)
         if opened:
             opened_fee = terms.fee(opened, price, is_maker=is_maker)
-            shortfall = self._desk.check_opening(order, opened, price)
+            shortfall = self._desk.check_opening(
+                order, opened, price, is_maker=is_maker
+            )
             if shortfall is None:
                 self._book_fill(order, terms, opened, price, opened_fee)
             else:
@@ -306,14 +313,15 @@ class MarginBroker(AccountBroker):
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order; unlike stock, also in the bar that submitted it."""
-        if self._is_off or (
-            order not in self.submitted and order is not self._executing
-        ):
+        is_executing = order is self._executing
+        if self._is_off or not (is_executing or order in self.submitted):
             return bool(super().cancel(order, bracket))
-        if order is not self._executing:
-            self.submitted.remove(order)
-        order.cancel()
-        self.notify(order)
+        partners = [o for o in self.submitted if self._desk.are_oco(o, order)]
+        for one in [order, *partners]:
+            if one in self.submitted:
+                self.submitted.remove(one)
+            one.cancel()
+            self.notify(one)
         self._ococheck(order)
         if not bracket:
             self._bracketize(order, cancel=True)

@@ -7,8 +7,11 @@ import backtrader as bt
 from bt_margin.core.contract import Contract
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.tiers import TierTable
+from bt_margin.core.wallet import MarginMode
 
-__all__ = ["PerpCommission"]
+from .refusal import finite_number, positive_number, refuse_unknown
+
+__all__ = ["PerpCommission", "PlainCommission"]
 
 
 class PerpCommission(bt.CommInfoBase):
@@ -48,10 +51,18 @@ class PerpCommission(bt.CommInfoBase):
         ("percabs", True),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, **unknown: Any) -> None:
         super().__init__()
-        if self.p.leverage is not None and not self.p.leverage > 0:
-            raise ParameterError("leverage", self.p.leverage, "give a number above 0")
+        refuse_unknown(type(self), unknown)
+        for name in ("leverage", "contract_size"):
+            if getattr(self.p, name) is not None:
+                positive_number(name, getattr(self.p, name))
+        for name in ("maker_fee_rate", "taker_fee_rate"):
+            if getattr(self.p, name) is not None:
+                finite_number(name, getattr(self.p, name))
+        if self.p.margin_mode not in (None, *MarginMode):
+            fix = "give one of " + ", ".join(MarginMode)
+            raise ParameterError("margin_mode", self.p.margin_mode, fix)
         self._contract = self.contract("", self.p.tiers or TierTable.flat(0, 1))
 
     def contract(self, symbol: str, tiers: TierTable, **rules: Any) -> Contract:
@@ -98,3 +109,22 @@ class PerpCommission(bt.CommInfoBase):
 
     def _getcommission(self, size: float, price: float, pseudoexec: bool) -> float:  # noqa: ARG002
         return self._contract.notional(size, price) * (self.p.taker_fee_rate or 0)
+
+
+class PlainCommission(bt.CommInfoBase):
+    """The scheme of a plain ``setcommission``, for an account with margin.
+
+    It is Backtrader's, whole units included, but for ``getsize``: leverage divides
+    the margin of a size and does not multiply the size.
+    """
+
+    @classmethod
+    def of(cls, scheme: Any) -> "PlainCommission":
+        """The scheme with the parameters of a stock one, as that one reads them."""
+        params = {name: getattr(scheme.p, name) for name in scheme.p._getkeys()}
+        plain: PlainCommission = cls(**{**params, "percabs": True})
+        return plain
+
+    def getsize(self, price: float, cash: float) -> int:
+        """Whole contracts of notional ``cash`` at ``price``."""
+        return int(cash // (price * self.p.mult))

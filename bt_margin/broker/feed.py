@@ -9,8 +9,8 @@ import pandas as pd
 from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding
 
+from .refusal import refuse_unknown
 from .series import FundingSeries, MarkSeries
-from .terms import refuse_unknown
 
 __all__ = ["PerpData"]
 

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import backtrader as bt
-
 from bt_margin.core.path import BarPath, Polyline
 
 from .series import Bar, FundingSeries, MarkSeries
@@ -15,13 +13,6 @@ __all__ = ["Instrument", "Stamp", "utc"]
 
 _EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
 _DAY_MS = 86_400_000
-_MINUTE_MS = 60_000
-_UNIT_MS = {
-    bt.TimeFrame.Seconds: 1_000,
-    bt.TimeFrame.Minutes: _MINUTE_MS,
-    bt.TimeFrame.Days: _DAY_MS,
-    bt.TimeFrame.Weeks: 7 * _DAY_MS,
-}
 
 
 def utc(milliseconds: float) -> datetime:
@@ -76,7 +67,8 @@ class Instrument:
         self._funding = funding
         self._next_stamp = 0
         self._seen: tuple[int, float] | None = None
-        self._length: int | None = None
+        self._length = 1
+        self._length_is_known = False
 
     def advance(self) -> bool:
         """Take the feed's new bar; False: it brought none and stands still."""
@@ -86,11 +78,34 @@ class Instrument:
         seen = (len(data), float(data.datetime[0]))
         if seen == self._seen:
             return False
+        self._measure(seen[1])
         self._seen = seen
         self.bar = self._read(seen[1])
         self.last = self.bar.path()
         self.mark = self._marks.path(self.bar, self.last) if self._marks else self.last
         return True
+
+    def _measure(self, time: float) -> None:
+        """Learn the length of a bar: the feed's own word, or the smallest spacing.
+
+        Not its timeframe: feeds of minute candles often keep the default of days. A
+        feed that is not preloaded shows no spacing at its first bar. No position can
+        be open then, and a length of 1 ms leaves the stamps to the bars that follow.
+        """
+        if self._length_is_known:
+            return
+        own = getattr(self.data, "bar_length", None)
+        if own:
+            self._length = round(own / timedelta(milliseconds=1))
+            self._length_is_known = True
+        elif self._seen is None:
+            times = list(self.data.datetime.array)[:500]
+            steps = [round((b - a) * _DAY_MS) for a, b in pairwise(times) if b > a]
+            self._length = min(steps, default=1)
+            self._length_is_known = bool(steps)
+        elif time > self._seen[1]:
+            step = round((time - self._seen[1]) * _DAY_MS)
+            self._length = step if self._length == 1 else min(self._length, step)
 
     def _read(self, time: float) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""
@@ -102,30 +117,8 @@ class Instrument:
         opened, high, low, closed = prices
         low_first = self._bar_path.low_comes_first(opened, high, low)
         stamp = round((time - _EPOCH_DAY) * _DAY_MS)
-        length = self._bar_length()
-        start = stamp if self._opens_at_time else stamp - length
-        return Bar(start, start + length, opened, high, low, closed, low_first)
-
-    def _bar_length(self) -> int:
-        """Length of a bar in ms: the feed's own word, its spacing, its timeframe.
-
-        The spacing comes before the timeframe since feeds of minute candles often
-        keep Backtrader's default of days.
-        """
-        if self._length is None:
-            own = getattr(self.data, "bar_length", None)
-            self._length = (
-                round(own / timedelta(milliseconds=1)) if own else self._spacing()
-            )
-        return self._length
-
-    def _spacing(self) -> int:
-        times = list(self.data.datetime.array)[:500]
-        steps = [b - a for a, b in pairwise(times) if b > a]
-        if steps:
-            return max(1, round(float(min(steps)) * _DAY_MS))
-        unit = _UNIT_MS.get(self.data._timeframe, _MINUTE_MS)
-        return int(unit * self.data._compression)
+        start = stamp if self._opens_at_time else stamp - self._length
+        return Bar(start, start + self._length, opened, high, low, closed, low_first)
 
     def stamps_before(self, end: int) -> list[Stamp]:
         """The stamps up to ``end`` (ms, exclusive) that were not yet given."""

@@ -9,6 +9,7 @@ from backtrader import Order
 from bt_margin.core.account import Account
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.margin import order_margin
+from bt_margin.core.position import PositionChange
 
 from .terms import Terms
 
@@ -50,7 +51,6 @@ class OrderDesk:
         self._broker = broker
         self._rested: set[int] = set()
         self._trial: Account | None = None
-        self._counted: set[int] = set()
 
     # Maker and taker
 
@@ -92,15 +92,23 @@ class OrderDesk:
         return sum(self._locked_by(data, found) for data, found in by_data.items())
 
     def _resting(self) -> Iterator[Any]:
-        """Orders that could open: active, not reduce-only, not yet counted."""
+        """Orders that rest and could open: active and not reduce-only.
+
+        Market orders do not rest: they are checked against each other when they are
+        sent, and each again when it fills.
+        """
         for order in self._broker.pending:
             if (
                 order is not None
                 and order.active()
-                and order.ref not in self._counted
+                and order.exectype not in _IMMEDIATE
                 and not order.info.get("reduce_only")
             ):
                 yield order
+
+    def are_oco(self, one: Any, other: Any) -> bool:
+        """Whether two orders are different members of one OCO group."""
+        return one.ref != other.ref and self._group(one) == self._group(other)
 
     def _group(self, order: Any) -> tuple[str, int]:
         """Orders of one group go together: of an OCO, or children of a bracket."""
@@ -157,11 +165,11 @@ class OrderDesk:
 
     def begin_batch(self) -> None:
         """Start on the orders that strategies sent since the last bar."""
-        self._trial, self._counted = None, set()
+        self._trial = self._broker.account.fork()
 
     def end_batch(self) -> None:
         """Forget the trial account: the orders themselves count from here on."""
-        self._trial, self._counted = None, set()
+        self._trial = None
 
     def _trial_or_account(self) -> Account:
         return self._trial or self._broker.account
@@ -170,63 +178,70 @@ class OrderDesk:
         """Whether an order of the batch can be accepted; ``None``: it can.
 
         A market order that passes counts as filled at its created price for those
-        after it; one that fails leaves the trial account as it was.
+        after it; one that fails leaves the trial account as it was. What reduces a
+        position is never refused: a flip is accepted, and its opening part checked
+        when it fills.
         """
         if order.info.get("reduce_only") or not order.active():
             return None
         terms: Terms = self._broker.terms(order.data)
         size, price = order.executed.remsize, self._reference_price(order)
-        account = self._trial_or_account()
-        change = account.split_fill(terms.contract.symbol, size, price)
-        if order.exectype in _IMMEDIATE:
-            return self._check_immediate(order, terms, change.closed, change.opened)
-        if not change.opened:
-            return None
-        locked = self.locked()
+        change = self._trial_or_account().split_fill(terms.contract.symbol, size, price)
+        if order.exectype not in _IMMEDIATE:
+            if change.closed:
+                return None
+            return self._check_resting(order, terms, change.opened, price)
+        return self._check_immediate(terms, change, price)
+
+    def _check_resting(
+        self, order: Any, terms: Terms, opened: float, price: float
+    ) -> Shortfall | None:
+        locked, mark = self.locked(), self._broker.mark(order.data)
+        crosses = price >= mark if order.isbuy() else price <= mark
+        is_maker = order.exectype == Order.Limit and not crosses
 
         def need(quantity: float) -> float:
-            fee = terms.fee(quantity, price, is_maker=order.exectype == Order.Limit)
+            fee = terms.fee(quantity, price, is_maker=is_maker)
             return self.locked(include=(order, quantity)) - locked - fee
 
+        account = self._trial_or_account()
         have = account.available_balance(self._broker.mark_of_symbol, locked)
-        return self._shortfall(terms, change.opened, price, need, have)
+        return self._shortfall(terms, opened, price, need, have)
 
     def _check_immediate(
-        self, order: Any, terms: Terms, closed: float, opened: float
+        self, terms: Terms, change: PositionChange, price: float
     ) -> Shortfall | None:
-        price = self._reference_price(order)
-        fork = self._trial_or_account().fork()
-        if closed:
-            self._apply(fork, terms, closed, price)
-        if opened:
-            have = self._available(fork, terms, self.locked())
-            shortfall = self._shortfall(
-                terms, opened, price, self._opening_need(terms, price), have
-            )
+        trial = self._trial_or_account()
+        if change.closed:
+            self._apply(trial, terms, change.closed, price)
+        if change.opened:
+            have = self._available(trial, terms, self.locked())
+            need = self._opening_need(terms, price, is_maker=False)
+            shortfall = self._shortfall(terms, change.opened, price, need, have)
             if shortfall is not None:
-                return shortfall
-            self._apply(fork, terms, opened, price)
-        self._trial = fork
-        self._counted.add(order.ref)
+                return None if change.closed else shortfall
+            self._apply(trial, terms, change.opened, price)
         return None
 
     def check_opening(
-        self, order: Any, opened: float, price: float
+        self, order: Any, opened: float, price: float, *, is_maker: bool
     ) -> Shortfall | None:
         """Whether the opening part of a fill can be afforded now."""
         terms = self._broker.terms(order.data)
         locked = self.locked(exclude=order)
         have = self._available(self._broker.account, terms, locked)
-        need = self._opening_need(terms, price)
+        need = self._opening_need(terms, price, is_maker=is_maker)
         return self._shortfall(terms, opened, price, need, have)
 
     @staticmethod
-    def _opening_need(terms: Terms, price: float) -> Callable[[float], float]:
+    def _opening_need(
+        terms: Terms, price: float, *, is_maker: bool
+    ) -> Callable[[float], float]:
         """Initial margin and fee of an opening quantity."""
 
         def need(quantity: float) -> float:
-            margin = terms.contract.notional(quantity, price) / terms.leverage_at(price)
-            return margin - terms.fee(quantity, price, is_maker=False)
+            fee = terms.fee(quantity, price, is_maker=is_maker)
+            return terms.opening_margin(quantity, price) - fee
 
         return need
 
@@ -246,39 +261,36 @@ class OrderDesk:
         need: Callable[[float], float],
         have: float,
     ) -> Shortfall | None:
-        """The refusal of an opening size, if what it needs is more than there is."""
-        quantity = abs(opened)
-        needed = need(quantity)
-        bound = self._leverage_bound(terms, opened, price)
-        if bound is not None:
-            return Shortfall(needed, have, 0.0, bound)
-        if needed <= have:
+        """The refusal of an opening size that costs too much or has too high a tier."""
+        contract, quantity = terms.contract, abs(opened)
+        held = self._trial_or_account().positions.get(contract.symbol)
+        size = abs(held.size) if held else 0.0
+        leverage = terms.leverage_at(price)
+
+        def bound(quantity: float) -> float:
+            notional = contract.notional(size + quantity, price)
+            return contract.tiers.tier_of(notional).max_leverage
+
+        def passes(quantity: float) -> bool:
+            return need(quantity) <= have and leverage <= bound(quantity)
+
+        if passes(quantity):
             return None
-        low, high = 0.0, quantity
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if need(middle) <= have else (low, middle)
-        largest = terms.contract.snapped_quantity(low)
+        largest = contract.snapped_quantity(_largest(passes, quantity))
+        needed = need(quantity)
         reason = (
-            f"{terms.contract.symbol}: opening {quantity:g} at {price:g} needs"
-            f" {needed:.2f} (margin and fee), available is {have:.2f};"
+            f"{contract.symbol}: opening {quantity:g} at {price:g} needs {needed:.2f}"
+            f" (margin and fee), available is {have:.2f};"
             f" at most {largest:g} would pass"
         )
+        if leverage > bound(quantity):
+            reason = (
+                f"{contract.symbol}: leverage {leverage:g} is above"
+                f" {bound(quantity):g}, the bound for a notional of"
+                f" {contract.notional(size + quantity, price):.2f};"
+                f" lower the leverage, or open at most {largest:g}"
+            )
         return Shortfall(needed, have, largest, reason)
-
-    def _leverage_bound(self, terms: Terms, opened: float, price: float) -> str | None:
-        """Why the position's tier forbids the leverage, if it does."""
-        contract = terms.contract
-        held = self._trial_or_account().positions.get(contract.symbol)
-        notional = contract.notional((held.size if held else 0) + opened, price)
-        allowed = contract.tiers.tier_of(notional).max_leverage
-        leverage = terms.leverage_at(price)
-        if leverage <= allowed:
-            return None
-        return (
-            f"{contract.symbol}: leverage {leverage:g} is above {allowed:g}, the bound"
-            f" for a notional of {notional:.2f}; lower the leverage or the size"
-        )
 
     @staticmethod
     def _apply(account: Account, terms: Terms, size: float, price: float) -> None:
@@ -292,3 +304,12 @@ class OrderDesk:
             mode=terms.mode,
             fee=fee,
         )
+
+
+def _largest(passes: Callable[[float], bool], quantity: float) -> float:
+    """The largest quantity below ``quantity`` that passes; 0: none."""
+    low, high = 0.0, quantity
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if passes(middle) else (low, middle)
+    return low

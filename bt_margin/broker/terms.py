@@ -5,7 +5,6 @@ it is not 1, then the broker's. Fees: those of a commission scheme that the user
 then the venue's.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,41 +12,13 @@ import backtrader as bt
 
 from bt_margin.core.contract import Contract
 from bt_margin.core.errors import ParameterError
+from bt_margin.core.position import Position
 from bt_margin.core.wallet import MarginMode
 from bt_margin.venues import Venue
 
 from .commission import PerpCommission
 
-__all__ = ["Terms", "positive_number", "refuse_unknown", "resolve_terms"]
-
-_NOTHING_SET = bt.broker.BrokerBase.params.commission
-
-
-def positive_number(name: str, value: Any) -> float:
-    """``value`` as a float above 0 and below infinity.
-
-    Raises:
-        ParameterError: it is anything else.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise ParameterError(name, value, "give a number above 0")
-    return number
-
-
-def refuse_unknown(owner: Any, unknown: Mapping[str, Any]) -> None:
-    """Refuse arguments that a Backtrader class has no parameter for.
-
-    Raises:
-        ParameterError: naming the first one and the parameters there are.
-    """
-    for name, value in unknown.items():
-        known = ", ".join(owner.params._getkeys())
-        fix = f"{owner.__name__} has no such parameter; it has {known}"
-        raise ParameterError(name, value, fix)
+__all__ = ["Terms", "resolve_terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +45,12 @@ class Terms:
         """Leverage of a fill at ``price``."""
         if self.leverage is not None:
             return self.leverage
-        margin = self.comminfo.get_margin(price) / self.comminfo.get_leverage()
-        return self.contract.notional(1, price) / float(margin)
+        return self.contract.notional(1, price) / float(self.contract.fixed_margin or 1)
+
+    def opening_margin(self, quantity: float, price: float) -> float:
+        """What opening ``quantity`` at ``price`` locks."""
+        leverage = self.leverage_at(price)
+        return Position(self.contract, quantity, price, leverage).opening_margin
 
     @property
     def bears_interest(self) -> bool:
@@ -116,25 +91,39 @@ def resolve_terms(
     fees: tuple[float | None, float | None] = (None, None)
     setting: float | None = leverage
     if isinstance(comminfo, PerpCommission):
+        own = comminfo.p
         contract = comminfo.contract(symbol, venue.tiers, **rules)
-        fees = (comminfo.p.maker_fee_rate, comminfo.p.taker_fee_rate)
-        setting = comminfo.p.leverage or leverage
-        mode = MarginMode(comminfo.p.margin_mode or mode)
-    else:
-        size = comminfo.p.mult
-        contract = Contract(symbol, venue.tiers, contract_size=size, **rules)
-        if not comminfo.stocklike:
-            setting = None
-        elif comminfo.get_leverage() != 1:
-            setting = float(comminfo.get_leverage())
-    if isinstance(comminfo, PerpCommission) or comminfo is _NOTHING_SET:
-        maker, taker = fees
+        setting = own.leverage or leverage
+        mode = MarginMode(own.margin_mode or mode)
+        maker, taker = own.maker_fee_rate, own.taker_fee_rate
         fees = (
             venue.maker_fee_rate if maker is None else maker,
             venue.taker_fee_rate if taker is None else taker,
+        )
+    else:
+        setting, fixed = _margin_of_scheme(comminfo, leverage)
+        size = comminfo.p.mult
+        contract = Contract(
+            symbol, venue.tiers, contract_size=size, fixed_margin=fixed, **rules
         )
     if setting is not None and setting > contract.tiers.max_leverage:
         bound = contract.tiers.max_leverage
         fix = f"the tiers of {symbol or 'this feed'} allow at most {bound}"
         raise ParameterError("leverage", setting, fix)
     return Terms(contract, mode, comminfo, setting, *fees)
+
+
+def _margin_of_scheme(
+    comminfo: Any, leverage: float
+) -> tuple[float | None, float | None]:
+    """Leverage and fixed margin of a stock scheme: one of them is ``None``.
+
+    A futures-like scheme names a margin for each contract: an amount, or with
+    ``automargin`` a share of the price, which is a leverage.
+    """
+    own = float(comminfo.get_leverage())
+    if comminfo.stocklike:
+        return (leverage if own == 1 else own), None
+    if comminfo.p.automargin:
+        return own * comminfo.p.mult / float(comminfo.get_margin(1.0)), None
+    return None, float(comminfo.get_margin(1.0)) / own

@@ -121,7 +121,7 @@ class Account:
         Raises:
             BalanceError: the source does not hold the amount.
         """
-        if source == target:
+        if source == target or not amount:
             return
         if amount < 0 or amount > self.balance(source):
             have = self.balance(source)

@@ -29,6 +29,8 @@ class Contract:
         maintenance_basis: price of the notional that maintenance is taken on.
         closing_fee_rate: taker fee that the venue counts in maintenance, as a
             share of the notional at mark; 0 where it counts none.
+        fixed_margin: initial margin of one contract, whatever the leverage, as a
+            futures exchange sets it; ``None``: notional / leverage.
         size_step: sizes are multiples of it; ``None``: any size.
         price_tick: prices are multiples of it; ``None``: any price.
         min_quantity: smallest order, in contracts; ``None``: no limit.
@@ -41,13 +43,14 @@ class Contract:
     inverse: bool = False
     maintenance_basis: Basis = Basis.MARK
     closing_fee_rate: Number = 0
+    fixed_margin: Number | None = None
     size_step: Number | None = None
     price_tick: Number | None = None
     min_quantity: Number | None = None
     min_notional: Number | None = None
 
     def __post_init__(self) -> None:
-        for name in ("contract_size", "size_step", "price_tick"):
+        for name in ("contract_size", "fixed_margin", "size_step", "price_tick"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 where = f"{self.symbol}.{name}"

@@ -1,19 +1,23 @@
 """Crossing: when a wallet meets maintenance while marks move on straight lines.
 
-With linear contracts the surplus is piecewise linear in time, and bends where a
-position's notional meets a tier: between those points the crossing is solved, not
-sampled. Inverse positions are curved; their pieces are bisected.
+With linear contracts the surplus is piecewise linear in time, and bends (or, where
+given amounts make the requirement jump, jumps) only where a position's notional
+meets a tier: between those points the crossing is solved, not sampled. Positions in
+inverse contracts are curved, but each one's surplus still falls and rises with its
+own mark, which bounds the sum from below: their pieces are halved until the bound
+or the width decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .number import Number
 from .position import Position
 
 __all__ = ["Leg", "first_crossing"]
 
-_BISECTIONS = 80  # halves a piece to below float resolution
+_HALVINGS = 60  # of a piece: to below float resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,19 @@ class Leg:
         parts = [(price - self.start) / (self.end - self.start) for price in prices]
         return [part for part in parts if 0 < part < 1]
 
+    def surplus(self, part: Number, inside: Number) -> Number:
+        """What it adds to the surplus at ``part``, in the tier that holds ``inside``.
+
+        Args:
+            part: where on the line.
+            inside: a part of the same piece, between two bends: at a bend itself
+                either side's tier can be meant.
+        """
+        mark = self.mark(part)
+        tier = self.position.tier(self.mark(inside))
+        required = self.position.maintenance_in_tier(mark, tier)
+        return self.position.unrealized_pnl(mark) - required
+
 
 def first_crossing(legs: Sequence[Leg], balance: Number) -> Number | None:
     """The first part of the line at which surplus is 0 or less.
@@ -55,33 +72,49 @@ def first_crossing(legs: Sequence[Leg], balance: Number) -> Number | None:
     Returns:
         0 to 1, or ``None`` when the wallet stays above maintenance.
     """
-
-    def surplus(part: Number) -> Number:
-        return balance + sum(leg.position.surplus(leg.mark(part)) for leg in legs)
-
-    start: Number = 0
-    above = surplus(start)
-    if above <= 0:
-        return start
+    if balance + sum(leg.position.surplus(leg.start) for leg in legs) <= 0:
+        return 0
     curved = any(leg.position.contract.inverse for leg in legs)
-    for end in [*sorted(bend for leg in legs for bend in leg.bends()), 1]:
-        after = surplus(end)
-        if after <= 0 and curved:
-            return _bisected(surplus, start, end)
-        if after <= 0:
-            return start + (end - start) * (above / (above - after))
-        start, above = end, after
+    bends = sorted({bend for leg in legs for bend in leg.bends()})
+    solve = _halved if curved else _solved
+    for start, end in pairwise([0, *bends, 1]):
+        part = solve(legs, balance, start, end)
+        if part is not None:
+            return part
     return None
 
 
-def _bisected(
-    surplus: Callable[[Number], Number], start: Number, end: Number
-) -> Number:
-    """A part between ``start`` (above) and ``end`` (at or below) at which it is 0."""
-    for _ in range(_BISECTIONS):
-        middle = (start + end) / 2
-        if surplus(middle) > 0:
-            start = middle
-        else:
-            end = middle
-    return end
+def _solved(
+    legs: Sequence[Leg], balance: Number, start: Number, end: Number
+) -> Number | None:
+    """The crossing of a straight piece."""
+    inside = (start + end) / 2
+    above = balance + sum(leg.surplus(start, inside) for leg in legs)
+    after = balance + sum(leg.surplus(end, inside) for leg in legs)
+    if above <= 0:
+        return start
+    if after > 0:
+        return None
+    return start + (end - start) * (above / (above - after))
+
+
+def _halved(
+    legs: Sequence[Leg],
+    balance: Number,
+    start: Number,
+    end: Number,
+    halvings: int = _HALVINGS,
+) -> Number | None:
+    """The crossing of a curved piece between two bends."""
+    inside = (start + end) / 2
+    ends = [(leg.surplus(start, inside), leg.surplus(end, inside)) for leg in legs]
+    if balance + sum(min(pair) for pair in ends) > 0:
+        return None
+    if balance + sum(first for first, _ in ends) <= 0:
+        return start
+    if not halvings:
+        return end if balance + sum(last for _, last in ends) <= 0 else None
+    left = _halved(legs, balance, start, inside, halvings - 1)
+    if left is not None:
+        return left
+    return _halved(legs, balance, inside, end, halvings - 1)

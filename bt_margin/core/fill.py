@@ -5,10 +5,9 @@ from datetime import datetime
 from .account import Account
 from .contract import Contract
 from .ledger import LedgerEntryKind
-from .margin import initial_margin
 from .number import Number
 from .position import Position, PositionChange
-from .wallet import GapLoss, MarginMode, Wallet
+from .wallet import GapLoss, MarginMode
 
 __all__ = ["apply_fill"]
 
@@ -52,18 +51,14 @@ def apply_fill(
     change = account.split_fill(symbol, quantity, price)
     closing_fee = fee * (change.closed / (change.closed + change.opened))
     if change.closed:
-        _close(account, symbol, change, closing_fee, time, ref)
+        _close(account, symbol, change, price, closing_fee, time, ref)
     if change.opened:
-        wallet = account.wallet_for(symbol, mode)
-        margin = initial_margin(contract.notional(change.opened, price), leverage)
-        account.transfer(
-            account.shared, wallet, margin, time=time, symbol=symbol, ref=ref
-        )
-        opening_fee = fee - closing_fee
-        kind = LedgerEntryKind.FEE
-        account.ledger.record(time, kind, account.shared.name, symbol, opening_fee, ref)
-        held = account.positions.get(symbol)
         opened = Position(contract, change.opened, price, leverage)
+        wallet, shared = account.wallet_for(symbol, mode), account.shared
+        margin, kind = opened.opening_margin, LedgerEntryKind.FEE
+        account.transfer(shared, wallet, margin, time=time, symbol=symbol, ref=ref)
+        account.ledger.record(time, kind, shared.name, symbol, fee - closing_fee, ref)
+        held = account.positions.get(symbol)
         account.put(held.increased(opened) if held else opened, wallet)
     return change
 
@@ -72,6 +67,7 @@ def _close(
     account: Account,
     symbol: str,
     change: PositionChange,
+    price: Number,
     fee: Number,
     time: datetime | None,
     ref: str,
@@ -83,8 +79,10 @@ def _close(
     pnl, kind = change.realized_pnl, LedgerEntryKind
     account.book(kind.REALIZED_PNL, pnl, time=time, symbol=symbol, ref=ref)
     account.book(kind.FEE, fee, time=time, symbol=symbol, ref=ref)
-    _cover_shortfall(account, symbol, wallet, time, ref)
-    released = max(0, account.balance(wallet) - balance_kept)
+    cushion = max(0, kept.unrealized_pnl(price)) if kept else 0
+    _cover_shortfall(account, symbol, cushion, time, ref)
+    balance = account.balance(wallet)
+    released = max(0, min(balance, balance - balance_kept))
     account.transfer(
         wallet, account.shared, released, time=time, symbol=symbol, ref=ref
     )
@@ -95,19 +93,22 @@ def _close(
 
 
 def _cover_shortfall(
-    account: Account, symbol: str, wallet: Wallet, time: datetime | None, ref: str
+    account: Account, symbol: str, cushion: Number, time: datetime | None, ref: str
 ) -> None:
-    """Bring a wallet that no other position shares back to 0.
+    """Pay what a closing fill lost beyond a wallet that no other position shares.
 
-    That the fund pays the gap of an ordinary order is an assumption (`GapLoss`).
+    Unrealized gains of what is left of the position (``cushion``) come first. That
+    the fund pays the rest of an ordinary order is an assumption (`GapLoss`).
     """
-    if account.balance(wallet) >= 0 or len(account.positions_in(wallet)) > 1:
+    wallet = account.wallet_of(symbol)
+    shortfall = -account.balance(wallet) - cushion
+    if shortfall <= 0 or len(account.positions_in(wallet)) > 1:
         return
     if account.gap_loss is GapLoss.TRADER:
-        have = max(0, account.balance(account.shared))
-        paid = min(-account.balance(wallet), have)
+        paid = min(shortfall, max(0, account.balance(account.shared)))
         account.transfer(
             account.shared, wallet, paid, time=time, symbol=symbol, ref=ref
         )
+    shortfall = -account.balance(wallet) - cushion
     kind = LedgerEntryKind.INSURANCE
-    account.book(kind, -account.balance(wallet), time=time, symbol=symbol, ref=ref)
+    account.book(kind, shortfall, time=time, symbol=symbol, ref=ref)

@@ -7,7 +7,6 @@ requirement: wallet balance, plus the unrealized PnL and minus the maintenance o
 the other positions in the wallet.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .contract import Basis, Contract
@@ -142,50 +141,36 @@ def liquidation_price(
         raise ParameterError("entry_price", entry_price, "give a price above 0")
     contract = Contract("", tiers, contract_size, inverse, Basis(basis))
     budget = wallet_balance + other_unrealized_pnl - other_maintenance
-    bands: Iterable[Tier] = tiers
+    bands = tiers.bands()
     if contract.maintenance_basis is Basis.ENTRY:
-        owed = tiers.maintenance_margin(contract.notional(size, entry_price))
-        bands = _NO_MAINTENANCE
-        budget -= owed
+        budget -= tiers.maintenance_margin(contract.notional(size, entry_price))
+        bands = _NO_MAINTENANCE.bands()
     elif (size > 0) is not inverse:
         # A falling price meets the tiers from the top where it lowers the notional.
-        bands = reversed(tiers)
-    for tier in bands:
-        price = _price_in_band(
-            size, entry_price, budget, contract, tier, closing_fee_rate
-        )
+        bands.reverse()
+    for tier, floor, ceiling in bands:
+        root = _root(size, entry_price, budget, contract, tier, closing_fee_rate)
+        edges = [contract.price_of_notional(size, end) for end in (floor, ceiling)]
+        price = _within(root, min(edges), max(edges), is_long=size > 0)
         if price is not None:
             return price
     return None
 
 
-def _price_in_band(
-    size: Number,
-    entry_price: Number,
-    budget: Number,
-    contract: Contract,
-    tier: Tier,
-    fee_rate: Number,
+def _within(
+    root: Number | None, low: Number, high: Number, *, is_long: bool
 ) -> Number | None:
-    """The first liquidation price in the tier's price band, if it has one.
+    """The first liquidation price of a tier that holds from ``low`` to ``high``.
 
-    Surplus falls monotonically in the direction of loss. A root before the band
-    means that the whole band is beyond liquidation, as where given amounts make
-    the requirement jump: the band's edge is the price.
+    Surplus falls monotonically in the direction of loss. A root before the tier
+    means that all of it is beyond liquidation, as where given amounts make the
+    requirement jump: the edge is the price. A root after it: none here.
     """
-    price = _root(size, entry_price, budget, contract, tier, fee_rate)
-    edges = (
-        contract.price_of_notional(size, tier.min_notional),
-        contract.price_of_notional(size, tier.max_notional),
-    )
-    low, high = min(edges), max(edges)
-    if size > 0:
-        if price is None or price < low or price <= 0:
-            return None
-        return min(price, high)
-    if price is None or price > high or price <= 0:
+    if root is None or root <= 0:
         return None
-    return max(price, low)
+    if is_long:
+        return min(root, high) if root >= low else None
+    return max(root, low) if root <= high else None
 
 
 def _root(

@@ -67,7 +67,8 @@ class Polyline:
 
     def price_before(self, share: Number) -> Number:
         """The price at ``share``, before a jump that happens there."""
-        return self._between(max(bisect_left(self.shares, share) - 1, 0), share)
+        index = bisect_left(self.shares, share) - 1
+        return self._between(index, share) if index >= 0 else self.prices[0]
 
     def _between(self, index: int, share: Number) -> Number:
         """Interpolated in the piece that starts at point ``index``."""
@@ -75,21 +76,21 @@ class Polyline:
             return self.prices[-1]
         start, end = self.shares[index], self.shares[index + 1]
         low, high = self.prices[index], self.prices[index + 1]
-        if share >= end or start == end:
+        if share >= end:
             return high
         return low + (high - low) * ((share - start) / (end - start))
 
     def first_touch(self, level: Number, start: Number = 0) -> Number | None:
         """The first share from ``start`` on that reaches or jumps over ``level``."""
-        if self.price_at(start) == level:
+        here, before = start, self.price_at(start)
+        if before == level:
             return start
-        for index in range(1, len(self.prices)):
-            begin, end = max(self.shares[index - 1], start), self.shares[index]
-            if end < start:
+        for end, after in zip(self.shares, self.prices, strict=True):
+            if end < start or (end, after) == (here, before):
                 continue
-            before, after = self._between(index - 1, begin), self.prices[index]
-            if before != after and min(before, after) <= level <= max(before, after):
-                return begin + (end - begin) * ((level - before) / (after - before))
+            if min(before, after) <= level <= max(before, after):
+                return here + (end - here) * ((level - before) / (after - before))
+            here, before = end, after
         return None
 
     def clamped(self, low: Number, high: Number) -> "Polyline":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from .contract import Basis, Contract
 from .margin import MarginSummary, initial_margin
 from .number import Number
+from .tiers import Tier
 
 __all__ = ["Position", "PositionChange"]
 
@@ -26,6 +27,11 @@ class Position:
     leverage: Number
 
     @property
+    def opening_margin(self) -> Number:
+        """What the position locks when it opens at its entry price."""
+        return self.initial_margin(self.entry_price, Basis.ENTRY)
+
+    @property
     def entry_notional(self) -> Number:
         """Unsigned notional at the entry price."""
         return self.contract.notional(self.size, self.entry_price)
@@ -40,17 +46,28 @@ class Position:
 
     def initial_margin(self, mark_price: Number, basis: Basis) -> Number:
         """What the position locks, on the wallet's basis."""
+        if self.contract.fixed_margin is not None:
+            return abs(self.size) * self.contract.fixed_margin
         price = mark_price if basis is Basis.MARK else self.entry_price
         return initial_margin(self.contract.notional(self.size, price), self.leverage)
 
     def maintenance_margin(self, mark_price: Number) -> Number:
         """Requirement at mark, on the contract's basis, with its closing fee."""
+        return self.maintenance_in_tier(mark_price, self.tier(mark_price))
+
+    def tier(self, mark_price: Number) -> Tier:
+        """The tier at mark, on the contract's basis."""
         contract = self.contract
-        at_mark = contract.notional(self.size, mark_price)
+        on_mark = contract.maintenance_basis is Basis.MARK
+        base = self.notional(mark_price) if on_mark else self.entry_notional
+        return contract.tiers.tier_of(base)
+
+    def maintenance_in_tier(self, mark_price: Number, tier: Tier) -> Number:
+        """Requirement at mark if ``tier`` applies."""
+        contract, at_mark = self.contract, self.notional(mark_price)
         on_mark = contract.maintenance_basis is Basis.MARK
         base = at_mark if on_mark else self.entry_notional
-        fee = at_mark * contract.closing_fee_rate
-        return contract.tiers.maintenance_margin(base) + fee
+        return tier.maintenance_margin(base) + at_mark * contract.closing_fee_rate
 
     def surplus(self, mark_price: Number) -> Number:
         """What the position adds to its wallet's surplus at mark."""

@@ -69,9 +69,6 @@ class TierTable:
     def __iter__(self) -> Iterator[Tier]:
         return iter(self._tiers)
 
-    def __reversed__(self) -> Iterator[Tier]:
-        return reversed(self._tiers)
-
     def __len__(self) -> int:
         return len(self._tiers)
 
@@ -95,6 +92,11 @@ class TierTable:
         Beyond the highest tier its rate goes on.
         """
         return self._tiers[bisect_right(self._floors, notional) - 1]
+
+    def bands(self) -> list[tuple[Tier, Number, Number]]:
+        """Each tier with the notionals it holds for, the last one without end."""
+        ceilings = (*self._floors[1:], float("inf"))
+        return list(zip(self._tiers, self._floors, ceilings, strict=True))
 
     def maintenance_margin(self, notional: Number) -> Number:
         """Requirement for ``notional`` (not negative), in the settle currency."""

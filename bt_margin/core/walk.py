@@ -61,6 +61,7 @@ class BarWalk:
         self._stamps: list[FundingStamp] = []
         self._start: datetime | None = None
         self._length = timedelta()
+        self._jump_is_ahead = False
         self._charges: dict[Wallet, tuple[Cause, Number]] = {}
 
     def open_bar(
@@ -84,7 +85,7 @@ class BarWalk:
             self._marks.setdefault(symbol, path.prices[0])
         self._paths = paths
         self._start, self._length = start, length
-        self._stamps = sorted(stamps, key=lambda stamp: stamp.share)
+        self._stamps = sorted(stamps, key=lambda stamp: (stamp.share, stamp.time))
         self._charges.clear()
         self.share = BEFORE_OPEN
 
@@ -100,7 +101,15 @@ class BarWalk:
         path = self._paths.get(symbol)
         if path is None or self.share < 0:
             return self._marks[symbol]
+        if self._jump_is_ahead:
+            return path.price_before(self.share)
         return path.price_at(self.share)
+
+    def _range(self, symbol: str) -> tuple[Number, Number]:
+        """Lowest and highest mark of the bar and of the gap before it."""
+        path = self._paths.get(symbol)
+        prices = (self._marks[symbol], *(path.prices if path else ()))
+        return min(prices), max(prices)
 
     def _mark_before(self, position: Position, share: Number) -> Number:
         """Mark of the position's symbol at a later ``share``, before a jump there."""
@@ -121,6 +130,7 @@ class BarWalk:
         if target <= self.share:
             return []
         if self._is_calm(target):
+            self._stamps = [stamp for stamp in self._stamps if stamp.share > target]
             self._move(target)
             return []
         events = self._liquidate_due()
@@ -131,22 +141,18 @@ class BarWalk:
     def _is_calm(self, target: Number) -> bool:
         """Whether nothing can happen: no stamp, and every wallet safe at its worst.
 
-        A position's surplus falls strictly with a loss, so its worst is at one end
-        of the bar's mark range.
+        PnL is worst at one end of the bar's mark range, and the requirement is
+        largest at one end; together they bound the surplus from below.
         """
-        positions = self.account.positions
-        if any(s.share <= target and s.symbol in positions for s in self._stamps):
+        symbols = self.account.positions
+        if any(s.share <= target and s.symbol in symbols for s in self._stamps):
             return False
         for wallet, held in self.account.wallets().items():
             surplus = self.account.balance(wallet)
             for position in held:
-                symbol = position.contract.symbol
-                prices: tuple[Number, ...] = (self._marks[symbol],)
-                path = self._paths.get(symbol)
-                if path is not None:
-                    prices += path.prices
-                worst = min(prices) if position.size > 0 else max(prices)
-                surplus += position.surplus(worst)
+                ends = self._range(position.contract.symbol)
+                surplus += min(position.unrealized_pnl(mark) for mark in ends)
+                surplus -= max(position.maintenance_margin(mark) for mark in ends)
             if surplus <= 0:
                 return False
         return True
@@ -168,12 +174,19 @@ class BarWalk:
             events += self._settle_until(BEFORE_OPEN)
         else:
             crossing = self._first_liquidation(stop)
-            if crossing is not None:
+            if crossing is not None and not self._has_stamp(crossing[0]):
                 share, wallet = crossing
                 self._move(share)
-                return self._liquidate(wallet, Cause.PRICE)
+                self._jump_is_ahead = share == stop
+                events = self._liquidate(wallet, Cause.PRICE)
+                self._jump_is_ahead = False
+                return events
         self._move(stop)
         return events + self._settle_until(stop) + self._liquidate_due()
+
+    def _has_stamp(self, share: Number) -> bool:
+        """Whether a stamp is due just then: funding comes before liquidation."""
+        return any(stamp.share == share for stamp in self._stamps)
 
     def _move(self, share: Number) -> None:
         if share != self.share:
@@ -181,27 +194,31 @@ class BarWalk:
             self.share = share
 
     def _settle_until(self, share: Number) -> list[Event]:
-        """Pay the stamps due, one by one, with the liquidations each one causes."""
+        """Pay the stamps due: first all of one moment, then what they liquidate."""
         events: list[Event] = []
         while self._stamps and self._stamps[0].share <= share:
-            stamp = self._stamps.pop(0)
-            if stamp.symbol not in self.account.positions:
-                continue
+            time = self._stamps[0].time
+            while self._stamps and self._stamps[0].time == time:
+                events += self._pay(self._stamps.pop(0))
             events += self._liquidate_due()
-            if stamp.symbol not in self.account.positions:
-                continue
-            mark = stamp.mark_price
-            event = settle_funding(
-                self.account,
-                stamp.symbol,
-                stamp.funding_rate,
-                self.mark(stamp.symbol) if mark is None else mark,
-                time=stamp.time,
-            )
-            wallet = self.account.wallet_of(stamp.symbol)
-            self._charges[wallet] = (Cause.FUNDING, event.payment)
-            events += [event, *self._liquidate_due()]
         return events
+
+    def _pay(self, stamp: FundingStamp) -> list[Event]:
+        """Pay one stamp, if its symbol has a position."""
+        if stamp.symbol not in self.account.positions:
+            return []
+        known = stamp.mark_price
+        event = settle_funding(
+            self.account,
+            stamp.symbol,
+            stamp.funding_rate,
+            self.mark(stamp.symbol) if known is None else known,
+            time=stamp.time,
+        )
+        wallet = self.account.wallet_of(stamp.symbol)
+        charged = self._charges.get(wallet, (Cause.FUNDING, 0))[1]
+        self._charges[wallet] = (Cause.FUNDING, charged + event.payment)
+        return [event]
 
     def _first_liquidation(self, stop: Number) -> tuple[Number, Wallet] | None:
         """Where on the straight piece to ``stop`` a wallet first meets maintenance."""
@@ -232,6 +249,5 @@ class BarWalk:
         return events
 
     def _liquidate(self, wallet: Wallet, cause: Cause) -> list[Event]:
-        return list(
-            liquidate(self.account, wallet, self.mark, time=self.time, cause=cause)
-        )
+        time, mark = self.time, self.mark
+        return [*liquidate(self.account, wallet, mark, time=time, cause=cause)]

@@ -1,13 +1,10 @@
 """The bundled sample market: synthetic, for examples, tests and a first run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bt_margin.core.errors import DataError
 from bt_margin.data.load import load_market
-
-if TYPE_CHECKING:
-    from bt_margin.data.market import Market
+from bt_margin.data.market import Market
 
 __all__ = ["bundled_folder", "sample_market"]
 
@@ -35,10 +32,11 @@ def bundled_folder() -> Path:
     )
 
 
-def sample_market() -> "Market":
+def sample_market() -> Market:
     """The sample market: five synthetic perpetuals over four days, 1-minute candles.
 
     Returns:
         The market; ``data/README.md`` tells what happens in it.
     """
-    return load_market(bundled_folder())
+    loaded = load_market(bundled_folder())
+    return Market("bundled sample", loaded.values())

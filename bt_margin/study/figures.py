@@ -80,8 +80,8 @@ def figures_of(
     return Figures(
         final_balance=final_balance,
         total_return=final_balance / cash - 1,
-        max_drawdown=_max_drawdown([cash, *recorder.values, final_balance]),
-        lowest_balance=min([cash, *recorder.values, final_balance]),
+        max_drawdown=_max_drawdown([cash, *recorder.values]),
+        lowest_balance=min([cash, *recorder.values]),
         trades=recorder.closed_trades,
         liquidations=liquidations,
         refused_orders=len(recorder.refusals),

@@ -57,12 +57,14 @@ class Recorder(bt.Analyzer):
     def next(self) -> None:
         """Take the account as it stands after the bar."""
         broker = self.strategy.broker
-        value, cash = broker.getvalue(), broker.getcash()
+        value = broker.getvalue()
+        if self._reads_margin:
+            summary = broker.margin_summary()
+            value = summary.margin_balance
+            self.margin_use.append(summary.initial_margin / value if value else 0.0)
         self.times.append(self.strategy.datetime[0])
         self.values.append(value)
-        self.available.append(cash)
-        if self._reads_margin and value > 0:
-            self.margin_use.append(broker.initial_margin() / value)
+        self.available.append(broker.getcash())
 
     def prenext(self) -> None:
         """Count the bars before the indicators are ready, too."""

@@ -120,7 +120,7 @@ def run(setup: Setup, market: Market) -> Run:
         figures=figures_of(
             recorder,
             cash=setup.cash,
-            final_balance=float(broker.getvalue()),
+            final_balance=recorder.values[-1],
             liquidations=len(broker.liquidations),
             ledger=ledger,
             has_ledger=setup.mode != "off",

@@ -170,6 +170,25 @@ def test_a_buy_beyond_the_cash_is_refused_as_in_stock(
     assert_same(ours.orders, stock.orders)
 
 
+def test_a_buy_that_a_gap_makes_too_dear_is_refused_at_its_fill_as_in_stock(
+    record: Any, margin_broker: Any, candles: Any
+) -> None:
+    frame = candles([(100, 100, 100, 100)] * 2 + [(105, 106, 104, 105)] * 2)
+
+    def script(s: Any, bar: int) -> None:
+        if bar == 2:
+            s.buy(size=99)
+
+    runs = []
+    for broker in (bt.brokers.BackBroker(), margin_broker()):
+        broker.setcommission(commission=FEE)
+        runs.append(record(broker, script, frame))
+    stock, ours = runs
+    assert stock.statuses(0) == ["Submitted", "Accepted", "Margin"]
+    assert_same(ours.orders, stock.orders)
+    assert ours.values == stock.values
+
+
 def test_shortcash_is_a_matter_of_stock_alone(
     record: Any, margin_broker: Any, walk: pd.DataFrame, soup: Any
 ) -> None:

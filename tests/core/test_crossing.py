@@ -276,7 +276,7 @@ def test_linear_legs_against_the_slow_way(legs: list[Leg], above_start: Any) -> 
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(**LINEAR)
 def test_linear_legs_against_the_slow_way_at_length(
     legs: list[Leg], above_start: Any
