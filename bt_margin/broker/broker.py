@@ -9,8 +9,9 @@ from typing import Any
 import backtrader as bt
 
 from bt_margin.core.fill import apply_fill
+from bt_margin.core.funding import FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
-from bt_margin.core.walk import BEFORE_OPEN, FundingStamp
+from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
 from .accounting import AccountBroker
@@ -288,7 +289,10 @@ class MarginBroker(AccountBroker):
             fee=fee,
             ref=f"order {order.ref}",
         )
-        self._walk.note_fee(terms.contract.symbol, fee)
+        symbol, account = terms.contract.symbol, self.account
+        # The shared wallet pays the fee of an opening: it is no cause elsewhere.
+        if symbol in account.positions and account.wallet_of(symbol) == account.shared:
+            self._walk.note_fee(symbol, fee)
 
     def move_position(self, data: Any, size: float, price: float) -> None:
         """Bring Backtrader's position to where the account's one is."""

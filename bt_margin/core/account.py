@@ -123,7 +123,7 @@ class Account:
         """
         if source == target or not amount:
             return
-        if amount < 0 or amount > self.balance(source):
+        if not 0 <= amount <= self.balance(source):
             have = self.balance(source)
             raise BalanceError(
                 f"transfer of {amount} from wallet {source.name!r}: it holds {have};"

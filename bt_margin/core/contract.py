@@ -56,6 +56,10 @@ class Contract:
                 where = f"{self.symbol}.{name}"
                 raise ParameterError(where, value, "give a number above 0")
 
+        if not self.closing_fee_rate >= 0:
+            where = f"{self.symbol}.closing_fee_rate"
+            raise ParameterError(where, self.closing_fee_rate, "give 0 or more")
+
     def notional(self, size: Number, price: Number) -> Number:
         """Unsigned worth of ``size`` contracts at ``price``, settle currency."""
         units = abs(size) * self.contract_size

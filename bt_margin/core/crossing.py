@@ -18,6 +18,7 @@ from .position import Position
 __all__ = ["Leg", "first_crossing"]
 
 _HALVINGS = 60  # of a piece: to below float resolution
+_NARROW = 10  # halvings below which a dip between two safe ends is taken for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,9 @@ def _halved(
         return None
     if balance + sum(first for first, _ in ends) <= 0:
         return start
-    if not halvings:
-        return end if balance + sum(last for _, last in ends) <= 0 else None
+    ends_above = balance + sum(last for _, last in ends) > 0
+    if not halvings or (ends_above and halvings < _HALVINGS - _NARROW):
+        return None if ends_above else end
     left = _halved(legs, balance, start, inside, halvings - 1)
     if left is not None:
         return left

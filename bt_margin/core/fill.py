@@ -4,6 +4,7 @@ from datetime import datetime
 
 from .account import Account
 from .contract import Contract
+from .errors import ParameterError
 from .ledger import LedgerEntryKind
 from .number import Number
 from .position import Position, PositionChange
@@ -45,10 +46,32 @@ def apply_fill(
         What was closed and opened, and the realized PnL.
 
     Raises:
-        BalanceError: the shared wallet cannot pay an isolated margin.
+        BalanceError: the shared wallet cannot pay an isolated margin; nothing is
+            booked then.
+        ParameterError: a quantity of 0.
     """
+    if not quantity:
+        raise ParameterError("quantity", quantity, "give a signed size other than 0")
+    change = account.split_fill(contract.symbol, quantity, price)
+    if change.closed and change.opened:  # find out first whether both parts can be
+        _book(account.fork(), contract, change, price, leverage, mode, time, fee, ref)
+    _book(account, contract, change, price, leverage, mode, time, fee, ref)
+    return change
+
+
+def _book(
+    account: Account,
+    contract: Contract,
+    change: PositionChange,
+    price: Number,
+    leverage: Number,
+    mode: MarginMode,
+    time: datetime | None,
+    fee: Number,
+    ref: str,
+) -> None:
+    """Book both parts of a fill."""
     symbol = contract.symbol
-    change = account.split_fill(symbol, quantity, price)
     closing_fee = fee * (change.closed / (change.closed + change.opened))
     if change.closed:
         _close(account, symbol, change, price, closing_fee, time, ref)
@@ -60,7 +83,6 @@ def apply_fill(
         account.ledger.record(time, kind, shared.name, symbol, fee - closing_fee, ref)
         held = account.positions.get(symbol)
         account.put(held.increased(opened) if held else opened, wallet)
-    return change
 
 
 def _close(

@@ -7,7 +7,7 @@ from .account import Account
 from .ledger import LedgerEntryKind
 from .number import Number
 
-__all__ = ["FundingEvent", "funding_payment", "settle_funding"]
+__all__ = ["FundingEvent", "FundingStamp", "funding_payment", "settle_funding"]
 
 
 def funding_payment(
@@ -30,6 +30,25 @@ def funding_payment(
     units = size * contract_size
     notional = units / mark_price if inverse else units * mark_price
     return -notional * funding_rate
+
+
+@dataclass(frozen=True, slots=True)
+class FundingStamp:
+    """A settlement that falls into the bar.
+
+    Attributes:
+        share: of the bar elapsed; ``BEFORE_OPEN``: in the gap before the bar.
+        time: UTC.
+        symbol: whose position pays.
+        funding_rate: + longs pay, a fraction.
+        mark_price: mark at the stamp if known; ``None``: the path's.
+    """
+
+    share: Number
+    time: datetime
+    symbol: str
+    funding_rate: Number
+    mark_price: Number | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def order_margin(
     after = max(
         abs(position_notional + buy_notional), abs(position_notional - sell_notional)
     )
-    return max(0, after - held) / leverage + open_loss
+    return initial_margin(max(0, after - held), leverage) + open_loss
 
 
 def liquidation_price(
@@ -133,8 +133,14 @@ def liquidation_price(
         other_unrealized_pnl: of the other positions in the wallet, signed.
 
     Returns:
-        A price above 0, or ``None`` when no price liquidates.
+        A price above 0; ``None`` when no price above 0 is the boundary: no price
+        liquidates, or every price does.
+
+    Raises:
+        ParameterError: size 0, entry price not above 0, or an unknown basis.
     """
+    if basis not in tuple(Basis):
+        raise ParameterError("basis", basis, 'give "mark" or "entry"')
     if not size:
         raise ParameterError("size", size, "give a signed size other than 0")
     if not entry_price > 0:
@@ -191,7 +197,8 @@ def _root(
     demand = abs(signed) * (tier.maintenance_margin_rate + fee_rate)
     budget += tier.maintenance_amount or 0
     if not contract.inverse:
-        return (signed * entry_price - budget) / (signed - demand)
+        divisor = signed - demand
+        return (signed * entry_price - budget) / divisor if divisor else None
     divisor = budget + signed / entry_price
     return (signed + demand) / divisor if divisor else None
 
@@ -209,7 +216,7 @@ def bankruptcy_price(
     """The mark price at which margin balance is 0; arguments as liquidation_price.
 
     Returns:
-        A price above 0, or ``None`` when no price loses the whole balance.
+        A price above 0; ``None`` when no price above 0 is the boundary.
     """
     return liquidation_price(
         size,

@@ -11,7 +11,9 @@ from enum import StrEnum
 
 from .number import Number
 
-__all__ = ["BarPath", "Polyline"]
+__all__ = ["BEFORE_OPEN", "BarPath", "Polyline"]
+
+BEFORE_OPEN = -1  # the share of the moment between the last close and this open
 
 
 class BarPath(StrEnum):

@@ -4,43 +4,21 @@ At one moment: funding, then liquidation, then (by the caller) orders.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .account import Account
 from .crossing import Leg, first_crossing
 from .errors import InvariantError
-from .funding import FundingEvent, settle_funding
+from .funding import FundingEvent, FundingStamp, settle_funding
 from .liquidation import Cause, LiquidationEvent, liquidate
 from .number import Number
-from .path import Polyline
+from .path import BEFORE_OPEN, Polyline
 from .position import Position
 from .wallet import Wallet
 
-__all__ = ["BEFORE_OPEN", "BarWalk", "FundingStamp"]
-
-BEFORE_OPEN = -1  # the share of the moment between the last close and this open
+__all__ = ["BarWalk"]
 
 Event = FundingEvent | LiquidationEvent
-
-
-@dataclass(frozen=True, slots=True)
-class FundingStamp:
-    """A settlement that falls into the bar.
-
-    Attributes:
-        share: of the bar elapsed; ``BEFORE_OPEN``: in the gap before the bar.
-        time: UTC.
-        symbol: whose position pays.
-        funding_rate: + longs pay, a fraction.
-        mark_price: mark at the stamp if known; ``None``: the path's.
-    """
-
-    share: Number
-    time: datetime
-    symbol: str
-    funding_rate: Number
-    mark_price: Number | None = None
 
 
 class BarWalk:
@@ -118,7 +96,7 @@ class BarWalk:
         return self._marks[symbol] if path is None else path.price_before(share)
 
     def note_fee(self, symbol: str, fee: Number) -> None:
-        """Say what a fill cost at this moment: it may be what liquidates."""
+        """Say what a fill cost the position's wallet: it may be what liquidates."""
         if symbol in self.account.positions:
             self._charges[self.account.wallet_of(symbol)] = (Cause.FEE, fee)
 
@@ -178,7 +156,7 @@ class BarWalk:
                 share, wallet = crossing
                 self._move(share)
                 self._jump_is_ahead = share == stop
-                events = self._liquidate(wallet, Cause.PRICE)
+                events = self._liquidate(wallet, Cause.PRICE) + self._liquidate_due()
                 self._jump_is_ahead = False
                 return events
         self._move(stop)
@@ -186,7 +164,8 @@ class BarWalk:
 
     def _has_stamp(self, share: Number) -> bool:
         """Whether a stamp is due just then: funding comes before liquidation."""
-        return any(stamp.share == share for stamp in self._stamps)
+        held = self.account.positions
+        return any(s.share == share and s.symbol in held for s in self._stamps)
 
     def _move(self, share: Number) -> None:
         if share != self.share:

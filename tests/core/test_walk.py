@@ -13,12 +13,12 @@ from bt_margin.core.account import Account
 from bt_margin.core.contract import Basis, Contract
 from bt_margin.core.errors import InvariantError
 from bt_margin.core.fill import apply_fill
-from bt_margin.core.funding import FundingEvent
+from bt_margin.core.funding import FundingEvent, FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
 from bt_margin.core.liquidation import Cause, LiquidationEvent
-from bt_margin.core.path import BarPath, Polyline
+from bt_margin.core.path import BEFORE_OPEN, BarPath, Polyline
 from bt_margin.core.tiers import Tier, TierTable
-from bt_margin.core.walk import BEFORE_OPEN, BarWalk, FundingStamp
+from bt_margin.core.walk import BarWalk
 from bt_margin.core.wallet import SHARED, MarginMode
 
 KIND = LedgerEntryKind
