@@ -27,7 +27,7 @@ from .instrument import Instrument
 from .legs import Legs
 from .orders import OrderDesk
 from .refusal import finite_number, positive_number, refuse_unknown
-from .series import FundingSeries, MarkSeries
+from .series import CandleSeries, FundingSeries
 from .terms import Terms, resolve_terms
 
 __all__ = ["AccountBroker"]
@@ -61,7 +61,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         # Backtrader takes the declared parameters out before this is called.
         refuse_unknown(type(self), unknown)
         self._check_parameters()
-        self._mark_frames: dict[str, MarkSeries] = {}
+        self._mark_frames: dict[str, CandleSeries] = {}
         self._funding_frames: dict[str, FundingSeries] = {}
         self._is_running = False
         super().__init__()
@@ -143,6 +143,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             bar_time=self._bar_time(data),
             marks=marks,
             funding=funding,
+            detail=getattr(data, "detail_series", None),
         )
 
     def _bar_time(self, data: Any) -> str:
@@ -177,7 +178,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
     def add_mark(self, name: str, candles: Any) -> None:
         """Give mark candles to a feed by its name, before the run."""
         frame = as_candles(candles, where=f"{name} mark", mark=True)
-        self._mark_frames[name] = MarkSeries(frame)
+        self._mark_frames[name] = CandleSeries(frame)
 
     def add_funding(self, name: str, stamps: Any) -> None:
         """Give funding stamps to a feed by its name, before the run."""

@@ -36,7 +36,8 @@ class MarginBroker(AccountBroker):
         margin_mode: ``"isolated"``, ``"cross"``, or ``"off"``: stock accounting.
         venue: whose rules hold; see `venue_names`.
         bar_path: which extreme of a bar comes first: ``"adaptive"`` (the one nearer
-            the open), ``"low_first"`` or ``"high_first"``.
+            the open), ``"low_first"``, ``"high_first"``, ``"worst"`` or ``"best"`` (for
+            the position held).
         bar_time: whether a feed's times are a bar's ``"open"`` or ``"close"``;
             `PerpData` says its own.
         order_margin: whether resting orders lock margin.
@@ -81,12 +82,16 @@ class MarginBroker(AccountBroker):
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
-        fresh = [i for i in self._instruments.values() if i.advance()]
+        fresh = [
+            instrument
+            for data, instrument in self._instruments.items()
+            if instrument.advance(self.positions[data].size)
+        ]
         self._fresh = {i.data for i in fresh}
         bars = [i.bar for i in fresh if i.bar]
         if not bars:
             return
-        finest = min(bars, key=lambda bar: bar.end - bar.start)
+        finest = min(bars, key=lambda bar: bar.length)
         start, end = finest.start, finest.end
         paths = {i.symbol: i.mark for i in fresh if i.mark}
         stamps = []

@@ -10,7 +10,7 @@ from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding
 
 from .refusal import refuse_unknown
-from .series import FundingSeries, MarkSeries
+from .series import CandleSeries, FundingSeries
 
 __all__ = ["PerpData"]
 
@@ -32,6 +32,8 @@ class PerpData(bt.feed.DataBase):
             UTC) or with a ``datetime`` column.
         mark: frame of mark candles on any grid, or ``None``: mark is last.
         funding: frame with ``funding_rate`` and, if known, ``mark_price``.
+        detail: frame of finer candles (1m inside 1h), by which orders, funding and
+            liquidation inside a bar are ordered, or ``None``.
         bar_time: whether a candle's time is its ``"open"`` or its ``"close"``.
 
     Raises:
@@ -41,6 +43,7 @@ class PerpData(bt.feed.DataBase):
     params = (
         ("mark", None),
         ("funding", None),
+        ("detail", None),
         ("bar_time", "open"),
         ("timeframe", None),
         ("compression", None),
@@ -56,10 +59,13 @@ class PerpData(bt.feed.DataBase):
         trade = as_candles(self.p.dataname, where=f"{name} trade")
         self.bar_length = self._interval(trade)
         span = (trade.index[0], trade.index[-1] + self.bar_length)
-        self.mark_series = self.funding_series = None
+        self.mark_series = self.detail_series = self.funding_series = None
         if self.p.mark is not None:
             mark = as_candles(self.p.mark, where=f"{name} mark", mark=True)
-            self.mark_series = MarkSeries(mark)
+            self.mark_series = CandleSeries(mark)
+        if self.p.detail is not None:
+            detail = as_candles(self.p.detail, where=f"{name} detail")
+            self.detail_series = self._finer(CandleSeries(detail))
         if self.p.funding is not None:
             where = f"{name} funding"
             stamps = as_funding(self.p.funding, where=where, span=span)
@@ -71,6 +77,14 @@ class PerpData(bt.feed.DataBase):
             trade["volume"].tolist(),
         ]
         self._set_timeframe()
+
+    def _finer(self, detail: CandleSeries) -> CandleSeries:
+        """The detail candles, if they are finer than the bars."""
+        length = timedelta(milliseconds=detail.length)
+        if length >= self.bar_length:
+            fix = f"give candles finer than the bars, which last {self.bar_length}"
+            raise ParameterError("detail", f"candles of {length}", fix)
+        return detail
 
     @staticmethod
     def _interval(trade: pd.DataFrame) -> timedelta:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from bt_margin.core.path import BarPath, Polyline
 
-from .series import Bar, FundingSeries, MarkSeries
+from .series import Bar, CandleSeries, FundingSeries, mark_path
 
 __all__ = ["Instrument", "Stamp", "utc"]
 
@@ -39,6 +40,7 @@ class Instrument:
         bar_time: whether a bar's time is its ``"open"`` or its ``"close"``.
         marks: mark candles, or ``None``: mark is last.
         funding: funding stamps, or ``None``: there are none.
+        detail: finer candles of the last price, or ``None``.
 
     Attributes:
         bar: the bar of the moment; ``None`` before the first one.
@@ -53,8 +55,9 @@ class Instrument:
         *,
         bar_path: BarPath,
         bar_time: str,
-        marks: MarkSeries | None,
+        marks: CandleSeries | None,
         funding: FundingSeries | None,
+        detail: CandleSeries | None = None,
     ) -> None:
         self.data = data
         self.symbol = symbol
@@ -65,13 +68,18 @@ class Instrument:
         self._opens_at_time = bar_time == "open"
         self._marks = marks
         self._funding = funding
+        self._detail = detail
         self._next_stamp = 0
         self._seen: tuple[int, float] | None = None
         self._length = 1
         self._length_is_known = False
 
-    def advance(self) -> bool:
-        """Take the feed's new bar; False: it brought none and stands still."""
+    def advance(self, size: float = 0.0) -> bool:
+        """Take the feed's new bar; False: it brought none and stands still.
+
+        Args:
+            size: signed size held when the bar opens.
+        """
         data = self.data
         if not len(data):
             return False
@@ -80,9 +88,11 @@ class Instrument:
             return False
         self._measure(seen[1])
         self._seen = seen
-        self.bar = self._read(seen[1])
-        self.last = self.bar.path()
-        self.mark = self._marks.path(self.bar, self.last) if self._marks else self.last
+        self.bar = bar = self._read(seen[1], size)
+        detailed = self._detail.path(bar) if self._detail else None
+        self.last = self.mark = detailed or bar.path()
+        if self._marks is not None:
+            self.mark = mark_path(bar, self.last, self._marks, self._detail)
         return True
 
     def _measure(self, time: float) -> None:
@@ -95,7 +105,7 @@ class Instrument:
         if self._length_is_known:
             return
         own = getattr(self.data, "bar_length", None)
-        if own:
+        if own and not self.data.resampling:
             self._length = round(own / timedelta(milliseconds=1))
             self._length_is_known = True
         elif self._seen is None:
@@ -107,7 +117,7 @@ class Instrument:
             step = round((time - self._seen[1]) * _DAY_MS)
             self._length = step if self._length == 1 else min(self._length, step)
 
-    def _read(self, time: float) -> Bar:
+    def _read(self, time: float, size: float) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""
         data = self.data
         prices = []
@@ -115,10 +125,14 @@ class Instrument:
             tick = getattr(data, f"tick_{name}", None)
             prices.append(float(getattr(data, name)[0] if tick is None else tick))
         opened, high, low, closed = prices
-        low_first = self._bar_path.low_comes_first(opened, high, low)
         stamp = round((time - _EPOCH_DAY) * _DAY_MS)
         start = stamp if self._opens_at_time else stamp - self._length
-        return Bar(start, start + self._length, opened, high, low, closed, low_first)
+        return Bar(
+            start,
+            start + self._length,
+            (opened, high, low, closed),
+            partial(self._bar_path.low_comes_first, size=size),
+        )
 
     def stamps_before(self, end: int) -> list[Stamp]:
         """The stamps up to ``end`` (ms, exclusive) that were not yet given."""

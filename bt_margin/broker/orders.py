@@ -62,7 +62,7 @@ class OrderDesk:
         """Whether the order fills from the book: it did not cross on arrival."""
         limit = order.created.pricelimit or order.created.price
         if order.exectype == Order.Limit:
-            arrival = self._broker.instrument(order.data).bar.open
+            arrival = self._broker.instrument(order.data).bar.candle[0]
         elif order.exectype in _STOP_LIMITS:
             arrival = order.created.price
         else:

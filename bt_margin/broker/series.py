@@ -1,14 +1,18 @@
-"""Mark candles and funding stamps as columns that a bar can be looked up in."""
+"""Candles and funding stamps as columns that a bar can be looked up in."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pandas as pd
 
 from bt_margin.core.path import Polyline
 
-__all__ = ["Bar", "FundingSeries", "MarkSeries", "epoch_ms"]
+__all__ = ["Bar", "CandleSeries", "FundingSeries", "LowFirst", "epoch_ms", "mark_path"]
+
+LowFirst: TypeAlias = Callable[[float, float, float], bool]  # of open, high and low
+Candle: TypeAlias = tuple[float, float, float, float]  # open, high, low, close
 
 
 def epoch_ms(index: pd.DatetimeIndex) -> list[int]:
@@ -23,85 +27,117 @@ class Bar:
     Attributes:
         start: its first moment, ms since 1970, UTC.
         end: the moment it ends, ms.
-        open, high, low, close: last prices.
-        low_first: whether the low is taken to come before the high.
+        candle: open, high, low and close of the last price.
+        low_first: which extreme of a candle comes first.
     """
 
     start: int
     end: int
-    open: float
-    high: float
-    low: float
-    close: float
-    low_first: bool
+    candle: Candle
+    low_first: LowFirst
 
-    def path(self) -> Polyline:
-        """Last price inside the bar."""
-        return Polyline.from_candle(
-            self.open, self.high, self.low, self.close, low_first=self.low_first
-        )
+    @property
+    def length(self) -> int:
+        """Its length in ms."""
+        return self.end - self.start
+
+    def path(self, candle: Candle | None = None) -> Polyline:
+        """Last price inside the bar, or another candle's price the same way round."""
+        opened, high, low, _ = self.candle
+        low_first = self.low_first(opened, high, low)
+        return Polyline.from_candle(*(candle or self.candle), low_first=low_first)
 
     def share(self, time: int) -> float:
         """The share of the bar elapsed at ``time`` (ms)."""
         return (time - self.start) / (self.end - self.start)
 
 
-class MarkSeries:
-    """Mark candles of one symbol.
+class CandleSeries:
+    """Candles of one symbol.
 
     Args:
         candles: open, high, low, close, indexed by the candle's open in UTC.
-        length: of a candle, ms; ``None``: the smallest spacing.
+
+    Attributes:
+        length: of a candle, ms: the smallest spacing.
     """
 
-    __slots__ = ("_columns", "_length", "_starts")
+    __slots__ = ("_candles", "_starts", "length")
 
-    def __init__(self, candles: pd.DataFrame, length: int | None = None) -> None:
+    def __init__(self, candles: pd.DataFrame) -> None:
         self._starts = epoch_ms(pd.DatetimeIndex(candles.index))
-        self._columns: list[Sequence[float]] = [
-            candles[name].tolist() for name in ("open", "high", "low", "close")
-        ]
+        columns = (candles[name].tolist() for name in ("open", "high", "low", "close"))
+        self._candles: list[Candle] = list(zip(*columns, strict=True))
         steps = zip(self._starts, self._starts[1:], strict=False)
-        self._length = length or min((b - a for a, b in steps), default=60_000)
+        self.length = min((b - a for a, b in steps), default=60_000)
 
-    def path(self, bar: Bar, last: Polyline) -> Polyline:
-        """Mark price inside ``bar``, whose last price is ``last``.
+    def at(self, time: int) -> tuple[int, Candle] | None:
+        """Start (ms) and prices of the candle that holds ``time``, if there is one."""
+        index = bisect_right(self._starts, time) - 1
+        if index < 0 or self._starts[index] + self.length <= time:
+            return None
+        return self._starts[index], self._candles[index]
 
-        On the bars' own grid the mark candle's four prices go the same way round as
-        the bar's. A finer grid is walked candle by candle. Of a coarser one only the
-        range is known to hold in the bar: mark is the last price clamped into it, an
-        assumption that misses a mark-only extreme. Without a candle mark is last.
+    def pieces(self, bar: Bar) -> Iterator[tuple[int, float, float, Candle]]:
+        """The candles inside ``bar``: start (ms), first and last share, prices."""
+        first = bisect_right(self._starts, bar.start - self.length)
+        for index in range(first, len(self._starts)):
+            start = self._starts[index]
+            if start >= bar.end:
+                return
+            last_share = min(bar.share(start + self.length), 1.0)
+            yield start, max(bar.share(start), 0.0), last_share, self._candles[index]
+
+    def path(self, bar: Bar, ranges: "CandleSeries | None" = None) -> Polyline | None:
+        """The candles of ``bar`` end to end; between two of them the price jumps.
+
+        Args:
+            bar: where to look.
+            ranges: coarser candles into whose range the price is clamped.
+
+        Returns:
+            ``None`` when there are no candles in the bar.
         """
-        index = bisect_right(self._starts, bar.start) - 1
-        if index < 0 or self._starts[index] + self._length <= bar.start:
-            return last
-        if self._length < bar.end - bar.start:
-            return self._joined(index, bar)
-        opened, high, low, closed = self._candle(index)
-        if self._starts[index] == bar.start and self._length == bar.end - bar.start:
-            return Polyline.from_candle(
-                opened, high, low, closed, low_first=bar.low_first
-            )
-        return last.clamped(low, high)
-
-    def _candle(self, index: int) -> list[float]:
-        return [column[index] for column in self._columns]
-
-    def _joined(self, index: int, bar: Bar) -> Polyline:
-        """The finer candles of ``bar``, end to end; the mark stands still in gaps."""
         points: list[tuple[float, float]] = []
-        while index < len(self._starts) and self._starts[index] < bar.end:
-            opened, high, low, closed = self._candle(index)
-            start = max(bar.share(self._starts[index]), 0.0)
-            end = min(bar.share(self._starts[index] + self._length), 1.0)
-            low_first = opened - low <= high - opened
-            piece = Polyline.from_candle(opened, high, low, closed, low_first=low_first)
+        for time, first, last, candle in self.pieces(bar):
+            low_first = bar.low_first(*candle[:3])
+            piece = Polyline.from_candle(*candle, low_first=low_first)
+            coarse = ranges.at(time) if ranges else None
+            if coarse is not None:
+                _, high, low, _ = coarse[1]
+                piece = piece.clamped(low, high)
             points += [
-                (start + (end - start) * share, price)
+                (first + (last - first) * share, price)
                 for share, price in zip(piece.shares, piece.prices, strict=True)
             ]
-            index += 1
+        if not points:
+            return None
         return Polyline([(0.0, points[0][1]), *points, (1.0, points[-1][1])])
+
+
+def mark_path(
+    bar: Bar, last: Polyline, marks: CandleSeries, detail: CandleSeries | None
+) -> Polyline:
+    """Mark price inside ``bar``, whose last price is ``last``.
+
+    On the bars' own grid the mark candle's four prices go the same way round as the
+    bar's. A grid finer than what is known of the last price is walked candle by
+    candle. Of a coarser one only the range is known to hold: mark is the last price
+    clamped into it, an assumption that misses a mark-only extreme and knows the
+    candle's range early. Without a candle mark is last.
+    """
+    if detail is not None and marks.length > detail.length:
+        return detail.path(bar, marks) or last
+    if detail is not None or marks.length < bar.length:
+        return marks.path(bar) or last
+    found = marks.at(bar.start)
+    if found is None:
+        return last
+    start, candle = found
+    if start == bar.start and marks.length == bar.length:
+        return bar.path(candle)
+    _, high, low, _ = candle
+    return last.clamped(low, high)
 
 
 class FundingSeries:

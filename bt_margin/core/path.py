@@ -22,14 +22,29 @@ class BarPath(StrEnum):
     ADAPTIVE = "adaptive"  # the one nearer the open; the low when they are as near
     LOW_FIRST = "low_first"
     HIGH_FIRST = "high_first"
+    WORST = "worst"  # the one that hurts the position held; flat: as adaptive
+    BEST = "best"  # the one that helps the position held; flat: as adaptive
 
     def low_comes_first(
-        self, open_price: Number, high_price: Number, low_price: Number
+        self,
+        open_price: Number,
+        high_price: Number,
+        low_price: Number,
+        size: Number = 0,
     ) -> bool:
-        """Whether the low is reached before the high."""
-        if self is BarPath.ADAPTIVE:
-            return open_price - low_price <= high_price - open_price
-        return self is BarPath.LOW_FIRST
+        """Whether the low is reached before the high.
+
+        Args:
+            open_price: of the bar.
+            high_price: of the bar.
+            low_price: of the bar.
+            size: signed size held when the bar opens.
+        """
+        if self in (BarPath.WORST, BarPath.BEST) and size:
+            return (size > 0) is (self is BarPath.WORST)
+        if self in (BarPath.LOW_FIRST, BarPath.HIGH_FIRST):
+            return self is BarPath.LOW_FIRST
+        return open_price - low_price <= high_price - open_price
 
 
 class Polyline:
