@@ -53,6 +53,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         ("venue", "generic"),
         ("bar_path", BarPath.ADAPTIVE.value),
         ("bar_time", "open"),
+        ("fill_order", "queue"),
         ("order_margin", True),
         ("gap_loss", GapLoss.INSURANCE.value),
     )
@@ -71,6 +72,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             "margin_mode": (*MarginMode, OFF),
             "bar_path": tuple(BarPath),
             "bar_time": ("open", "close"),
+            "fill_order": ("queue", "path"),
             "gap_loss": tuple(GapLoss),
         }
         for name, allowed in choices.items():

@@ -16,6 +16,7 @@ from bt_margin.core.wallet import MarginMode
 
 from .accounting import AccountBroker
 from .instrument import utc
+from .matching import PathMatcher
 from .moment import fill_share
 from .orders import Shortfall
 from .reporting import Reporter
@@ -40,6 +41,9 @@ class MarginBroker(AccountBroker):
             the position held).
         bar_time: whether a feed's times are a bar's ``"open"`` or ``"close"``;
             `PerpData` says its own.
+        fill_order: ``"queue"``: a bar's orders are matched in the order in which they
+            were sent, as Backtrader does; ``"path"``: in the order in which the path
+            of the bar reaches them.
         order_margin: whether resting orders lock margin.
         gap_loss: who pays what an isolated wallet cannot: ``"insurance"`` or
             ``"trader"``.
@@ -57,6 +61,8 @@ class MarginBroker(AccountBroker):
         """Begin a run: every field that a run changes is made here."""
         super().init()
         self._reporter = Reporter(self)
+        along_path = self.p.fill_order == "path"
+        self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
         self._executing: Any = None
         self._was_triggered = False
@@ -75,8 +81,8 @@ class MarginBroker(AccountBroker):
             self.check_submitted()
         self._charge_interest()
         self._process_order_history()
-        self._match_pending()
-        self._advance(1)
+        self._match()
+        self.walk_to(1)
         self._get_value()
         self._reporter.tell()
 
@@ -147,26 +153,36 @@ class MarginBroker(AccountBroker):
             symbol, kind = terms.contract.symbol, LedgerEntryKind.INTEREST
             self.account.book(kind, -interest, time=self._walk.time, symbol=symbol)
 
-    def _match_pending(self) -> None:
+    def _match_queue(self) -> None:
         """Try every pending order once, in the order in which they came."""
         self.pending.append(None)
         while (order := self.pending.popleft()) is not None:
             if order.expire():
-                self.notify(order)
-                self._ococheck(order)
-                self._bracketize(order, cancel=True)
-            elif not order.active() or not self._has_new_bar(order):
+                self._report_expired(order)
+            elif not order.active() or not self.has_new_bar(order):
                 self.pending.append(order)
             else:
                 self._was_triggered = order.triggered
                 self._try_exec(order)
                 if order.alive():
                     self.pending.append(order)
-                    self._desk.note_rested(order)
+                    self.note_rested(order)
                 elif order.status == bt.Order.Completed:
                     self._bracketize(order)
 
-    def _has_new_bar(self, order: Any) -> bool:
+    def expire_orders(self) -> None:
+        """Expire the orders whose time is over."""
+        for order in self.live_orders():
+            if order.alive() and order.expire():
+                self.pending.remove(order)
+                self._report_expired(order)
+
+    def _report_expired(self, order: Any) -> None:
+        self.notify(order)
+        self._ococheck(order)
+        self._bracketize(order, cancel=True)
+
+    def has_new_bar(self, order: Any) -> bool:
         """Whether the feed brought a bar that was unknown when the order was sent.
 
         Stock Backtrader matches limits and stops of slower feeds against a bar that
@@ -180,10 +196,18 @@ class MarginBroker(AccountBroker):
             return False
         return bool(self.p.coo or order.data.datetime[0] > order.created.dt)
 
-    def _advance(self, share: float) -> None:
+    @property
+    def share(self) -> float:
+        """Share of the bar that the walk has reached; below 0: before its open."""
+        return float(self._walk.share)
+
+    def walk_to(self, share: float, order: Any = None) -> None:
+        """Walk on to a share of the bar, before ``order`` fills there if one does."""
+        self._executing = order
         events = self._walk.advance(share)
         if events:
             self._reporter.publish(events)
+        self._executing = None
 
     # Fills
 
@@ -200,18 +224,29 @@ class MarginBroker(AccountBroker):
             return super()._execute(order, ago, price, cash, position, dtcoc)
         if ago is None or price is None:
             return None
-        self._executing = order
         instrument = self._instruments[order.data]
         known_before = dtcoc is not None or ago < 0
-        self._advance(
+        share = (
             BEFORE_OPEN
             if known_before
             else fill_share(order, instrument, was_triggered=self._was_triggered)
         )
-        self._executing = None
+        self.walk_to(share, order)
         if order.alive():
             self._fill(order, ago, price, dtcoc)
         return None
+
+    def fill_now(self, order: Any, price: float) -> None:
+        """Fill an order at the moment that the walk has reached."""
+        self._fill(order, 0, price, None)
+
+    def note_rested(self, order: Any) -> None:
+        """Say that an order met a bar and did not fill in it."""
+        self._desk.note_rested(order)
+
+    def note_arrival(self, order: Any, price: float) -> None:
+        """Say at which price an order came alive inside a bar."""
+        self._desk.note_arrival(order, price)
 
     def _fill(self, order: Any, ago: int, price: float, dtcoc: float | None) -> None:
         """Book the fill and tell Backtrader, as it tells itself."""
@@ -318,11 +353,14 @@ class MarginBroker(AccountBroker):
     def live_orders(self) -> list[Any]:
         """Accepted orders that may still fill, the one being filled included."""
         orders = [order for order in self.pending if order is not None]
-        return orders if self._executing is None else [self._executing, *orders]
+        executing = self._executing
+        if executing is None or executing in orders:
+            return orders
+        return [executing, *orders]
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order; unlike stock, also in the bar that submitted it."""
-        is_executing = order is self._executing
+        is_executing = order is self._executing and order not in self.pending
         if self._is_off or not (is_executing or order in self.submitted):
             return bool(super().cancel(order, bracket))
         partners = [o for o in self.submitted if self._desk.are_oco(o, order)]

@@ -50,6 +50,7 @@ class OrderDesk:
     def __init__(self, broker: Any) -> None:
         self._broker = broker
         self._rested: set[int] = set()
+        self._arrivals: dict[int, float] = {}
         self._trial: Account | None = None
 
     # Maker and taker
@@ -58,11 +59,16 @@ class OrderDesk:
         """Say that ``order`` met a bar and did not fill in it."""
         self._rested.add(order.ref)
 
+    def note_arrival(self, order: Any, price: float) -> None:
+        """Say that ``order`` came alive inside a bar, with the last at ``price``."""
+        self._arrivals[order.ref] = price
+
     def is_maker(self, order: Any) -> bool:
         """Whether the order fills from the book: it did not cross on arrival."""
         limit = order.created.pricelimit or order.created.price
         if order.exectype == Order.Limit:
-            arrival = self._broker.instrument(order.data).bar.candle[0]
+            opened = self._broker.instrument(order.data).bar.candle[0]
+            arrival = self._arrivals.get(order.ref, opened)
         elif order.exectype in _STOP_LIMITS:
             arrival = order.created.price
         else:
