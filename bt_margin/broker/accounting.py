@@ -24,6 +24,7 @@ from bt_margin.venues import get_venue
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
 from .instrument import Instrument
+from .instruments import Instruments
 from .legs import Legs
 from .orders import OrderDesk
 from .refusal import finite_number, positive_number, refuse_unknown
@@ -55,6 +56,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         ("bar_time", "open"),
         ("fill_order", "queue"),
         ("order_margin", True),
+        ("same_instrument", True),
         ("gap_loss", GapLoss.INSURANCE.value),
     )
 
@@ -64,6 +66,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         self._check_parameters()
         self._mark_frames: dict[str, CandleSeries] = {}
         self._funding_frames: dict[str, FundingSeries] = {}
+        self._same: list[tuple[Any, Any]] = []
         self._is_running = False
         super().__init__()
 
@@ -96,7 +99,6 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         super().init()
         self.liquidations: list[LiquidationEvent] = []
         self.fundings: list[FundingEvent] = []
-        self._instruments: dict[Any, Instrument] = {}
         self._terms: dict[Any, Terms] = {}
         self.legs = Legs()
         self._desk = OrderDesk(self)
@@ -118,33 +120,39 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         self._is_running = True
         if self._is_off:
             return
-        for number, data in enumerate(self.cerebro.datas):
-            self._add_instrument(data, number)
+        self._instruments = Instruments(
+            self.cerebro.datas,
+            self._same,
+            self._make_instrument,
+            follow_clones=self.p.same_instrument,
+        )
+        for data in self._instruments.feeds:
+            leader = self._instruments.leader(data)
             self.terms(data)
-        self.datas = tuple(self._instruments)
-        self._by_symbol = {i.symbol: d for d, i in self._instruments.items()}
+            if leader is not data:
+                self.positions[data] = self.positions[leader]
+                data.compensate(leader)  # Backtrader books its trades on the leader
 
     def stop(self) -> None:
         """End the run; what it left can be asked until the next one."""
         super().stop()
         self._is_running = False
+        if not self._is_off:
+            for data in self._instruments.feeds:
+                if data._compensate is self._instruments.leader(data):
+                    data.compensate(None)
 
-    def _add_instrument(self, data: Any, number: int) -> None:
-        taken = {instrument.symbol for instrument in self._instruments.values()}
-        symbol = data._name or f"data{number}"
-        if symbol in taken:
-            symbol = f"{symbol}#{number}"
-        marks = self._mark_frames.get(data._name, getattr(data, "mark_series", None))
-        funding = self._funding_frames.get(
-            data._name, getattr(data, "funding_series", None)
-        )
-        self._instruments[data] = Instrument(
+    def _make_instrument(self, data: Any, symbol: str) -> Instrument:
+        own = data._name
+        return Instrument(
             data,
             symbol,
             bar_path=BarPath(self.p.bar_path),
             bar_time=self._bar_time(data),
-            marks=marks,
-            funding=funding,
+            marks=self._mark_frames.get(own, getattr(data, "mark_series", None)),
+            funding=self._funding_frames.get(
+                own, getattr(data, "funding_series", None)
+            ),
             detail=getattr(data, "detail_series", None),
         )
 
@@ -156,6 +164,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
 
     def terms(self, data: Any) -> Terms:
         """Contract, leverage, mode and fees of a feed as they stand."""
+        data = self._instruments.leader(data)
         comminfo = self.getcommissioninfo(data)
         terms = self._terms.get(data)
         if terms is None or terms.comminfo is not comminfo:
@@ -186,6 +195,13 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         """Give funding stamps to a feed by its name, before the run."""
         frame = as_funding(stamps, where=f"{name} funding")
         self._funding_frames[name] = FundingSeries(frame)
+
+    def same_instrument(self, one: Any, other: Any) -> None:
+        """Say, before the run, that two feeds show one instrument: one position.
+
+        Clones, such as resampled feeds of Cerebro, are joined without being asked.
+        """
+        self._same.append((one, other))
 
     def set_fund_history(self, fund: Any) -> None:
         """Stock accounting only: a fund history sets cash that no ledger explains."""

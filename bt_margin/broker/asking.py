@@ -18,16 +18,24 @@ class Asking:
     _walk: Any
     _desk: Any
     _instruments: Any
-    _by_symbol: Any
     terms: Any
 
     def instrument(self, data: Any) -> Any:
         """The feed as the broker sees it."""
         return self._instruments[data]
 
+    @property
+    def feeds(self) -> tuple[Any, ...]:
+        """The feeds of the run."""
+        return tuple(self._instruments.feeds)
+
+    def leader(self, data: Any) -> Any:
+        """The feed on which positions and trades of ``data``'s instrument book."""
+        return self._instruments.leader(data)
+
     def data_of_symbol(self, symbol: str) -> Any:
         """The feed of a symbol of the account."""
-        return self._by_symbol[symbol]
+        return self._instruments.leader_of(symbol)
 
     def mark_of_symbol(self, symbol: str) -> float:
         """Mark price by symbol."""

@@ -64,6 +64,7 @@ class MarginBroker(AccountBroker):
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
+        self._bar: Any = None  # the finest of these bars
         self._executing: Any = None
         self._was_triggered = False
 
@@ -88,22 +89,21 @@ class MarginBroker(AccountBroker):
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
-        fresh = [
-            instrument
-            for data, instrument in self._instruments.items()
-            if instrument.advance(self.positions[data].size)
-        ]
-        self._fresh = {i.data for i in fresh}
-        bars = [i.bar for i in fresh if i.bar]
-        if not bars:
+        fresh = self._instruments.advance(lambda data: self.positions[data].size)
+        self._fresh = set(fresh)
+        instruments = [i for i in fresh.values() if i.bar and i.mark]
+        if not instruments:
             return
-        finest = min(bars, key=lambda bar: bar.length)
-        start, end = finest.start, finest.end
-        paths = {i.symbol: i.mark for i in fresh if i.mark}
+        # Of several feeds of one instrument the finest shows its mark.
+        instruments.sort(key=lambda i: i.bar.length, reverse=True)
+        paths = {i.symbol: i.mark for i in instruments}
+        self._bar = bar = instruments[-1].bar
+        self._instruments.tell_ended(bar, lambda data: self.positions[data].size)
         stamps = []
-        for instrument in self._instruments.values():
-            for stamp in instrument.stamps_before(end):
-                share = (stamp.time - start) / (end - start)
+        for leader in self._instruments.leaders:
+            instrument = self._instruments[leader]
+            for stamp in instrument.stamps_before(bar.end):
+                share = bar.share(stamp.time)
                 stamps.append(
                     FundingStamp(
                         share if share >= 0 else BEFORE_OPEN,
@@ -113,8 +113,8 @@ class MarginBroker(AccountBroker):
                         stamp.mark_price,
                     )
                 )
-        length = utc(end) - utc(start)
-        self._walk.open_bar(utc(start), length, paths, stamps)
+        length = utc(bar.end) - utc(bar.start)
+        self._walk.open_bar(utc(bar.start), length, paths, stamps)
 
     def check_submitted(self) -> None:
         """Accept or refuse the orders sent since the last bar."""
@@ -142,7 +142,8 @@ class MarginBroker(AccountBroker):
 
     def _charge_interest(self) -> None:
         """Book the interest of commission schemes that ask for one."""
-        for data, position in self.positions.items():
+        for data in self._instruments.leaders:
+            position = self.positions[data]
             terms = self.terms(data)
             if not position or not terms.bears_interest:
                 continue
@@ -225,12 +226,12 @@ class MarginBroker(AccountBroker):
         if ago is None or price is None:
             return None
         instrument = self._instruments[order.data]
-        known_before = dtcoc is not None or ago < 0
-        share = (
-            BEFORE_OPEN
-            if known_before
-            else fill_share(order, instrument, was_triggered=self._was_triggered)
-        )
+        if dtcoc is not None or ago < 0:
+            share: float = BEFORE_OPEN
+        elif instrument.bar is not None and instrument.bar.length > self._bar.length:
+            share = 0.0  # a bar of a slower feed: most of it is over already
+        else:
+            share = fill_share(order, instrument, was_triggered=self._was_triggered)
         self.walk_to(share, order)
         if order.alive():
             self._fill(order, ago, price, dtcoc)
@@ -273,7 +274,9 @@ class MarginBroker(AccountBroker):
             else:
                 opened, opened_fee = 0.0, 0.0
         if closed or opened:
-            carried = self.d_credit.pop(data, 0.0) if closed and self.p.int2pnl else 0.0
+            carried = 0.0
+            if closed and self.p.int2pnl:
+                carried = self.d_credit.pop(self.leader(data), 0.0)
             self.move_position(data, closed + opened, price)
             comminfo = terms.comminfo
             order.execute(
@@ -292,7 +295,7 @@ class MarginBroker(AccountBroker):
                 position.price,
             )
             self._complete_dust(order)
-            self.legs.add(order, closed, opened)
+            self.legs.add(self.leader(data), order, closed, opened)
             order.addcomminfo(comminfo)
             self.notify(order)
             self._ococheck(order)

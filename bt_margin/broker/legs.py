@@ -15,9 +15,9 @@ class Legs:
     def __init__(self) -> None:
         self._sizes: dict[Any, dict[tuple[Any, int], float]] = {}
 
-    def add(self, order: Any, closed: float, opened: float) -> None:
+    def add(self, data: Any, order: Any, closed: float, opened: float) -> None:
         """Count an execution of ``order``, in the steps in which its trade does."""
-        legs = self._sizes.setdefault(order.data, {})
+        legs = self._sizes.setdefault(data, {})
         key = (order.owner, order.tradeid)
         size = legs.pop(key, 0.0) + closed
         size += opened

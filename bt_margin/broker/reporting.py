@@ -44,10 +44,10 @@ class Reporter:
     def _cancelled_by(self, data: Any, event: LiquidationEvent) -> Iterator[Any]:
         """The live orders that go with a liquidated wallet."""
         broker = self._broker
-        scope = {data}
+        scope = {other for other in broker.feeds if broker.leader(other) is data}
         whole_wallet = broker.venue.liquidation.cancel is OrderScope.WALLET
         if event.wallet == SHARED and whole_wallet:
-            modes = {other: broker.terms(other).mode for other in broker.datas}
+            modes = {other: broker.terms(other).mode for other in broker.feeds}
             scope |= {other for other in modes if modes[other] is MarginMode.CROSS}
         for order in broker.live_orders():
             if order.data in scope and order.alive():
