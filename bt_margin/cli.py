@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from bt_margin.core.errors import MarginError, ParameterError
+from bt_margin.core.path import BarPath
 from bt_margin.data import Market, load_market
 from bt_margin.data.sample import sample_market
 from bt_margin.study import Comparison, StrategySource, bundled_strategies, compare
@@ -129,7 +130,18 @@ def main(context: click.Context) -> None:
     "--bar-path",
     default="adaptive",
     show_default=True,
-    help="Which extreme of a bar comes first: adaptive, low_first, high_first.",
+    help=f"Which extreme of a bar comes first: {', '.join(BarPath)}.",
+)
+@click.option(
+    "--fill-order",
+    default="queue",
+    show_default=True,
+    help="Orders of a bar: queue, as Backtrader; path, as the price reaches them.",
+)
+@click.option(
+    "--bounds",
+    is_flag=True,
+    help="Also run four other paths inside the bars, and show the spread.",
 )
 @click.option(
     "--param",
@@ -152,6 +164,8 @@ def compare_command(
     venue: str,
     cash: float,
     bar_path: str,
+    fill_order: str,
+    bounds: bool,
     params: dict[str, Any],
     jobs: int,
     json_path: str | None,
@@ -174,7 +188,8 @@ def compare_command(
         "venue": venue,
         "cash": cash,
         "strategy_params": params,
-        "broker_params": {"bar_path": bar_path},
+        "broker_params": {"bar_path": bar_path, "fill_order": fill_order},
+        "bounds": bounds,
         "jobs": jobs,
     }
     comparison = _with_progress(source, market, options)
@@ -226,14 +241,12 @@ def _with_progress(
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        total = len(options["leverage"]) * len(options["modes"])
-        task = bar.add_task(source.title, total=total)
-        return compare(
-            source,
-            market,
-            progress=lambda done, _: bar.update(task, completed=done),
-            **options,
-        )
+        task = bar.add_task(source.title, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return compare(source, market, progress=tell, **options)
 
 
 def _print(comparison: Comparison) -> None:
@@ -253,9 +266,40 @@ def _print(comparison: Comparison) -> None:
     if len(comparison.liquidations):
         console.print()
         console.print(_liquidations_table(comparison))
+    if comparison.bound_runs:
+        _print_bounds(console, comparison)
     console.print()
     for sentence in comparison.explain():
         console.print(sentence, soft_wrap=not sys.stdout.isatty())
+
+
+def _print_bounds(console: Console, comparison: Comparison) -> None:
+    """Spread of the main figures over the paths, and the bars it comes from."""
+    table = Table(
+        *("leverage", "mode", "figure", "result", "lowest", "highest"),
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title="Spread over four other paths inside the bars",
+        title_justify="left",
+        title_style="bold",
+    )
+    for row in comparison.spread.reset_index().to_dict("records"):
+        if row["figure"] in ("final_balance", "max_drawdown", "trades", "liquidations"):
+            numbers = [f"{row[name]:,.4g}" for name in ("result", "lowest", "highest")]
+            setting = (f"{row['leverage']:g}x", str(row["mode"]), str(row["figure"]))
+            table.add_row(*setting, *numbers)
+    console.print()
+    console.print(table)
+    bars = comparison.ambiguous_bars
+    console.print(
+        f"\n{len(bars)} ambiguous bars: something waited on both sides of the open"
+    )
+    for bar in bars.sort_values("stake", ascending=False).head(10).itertuples():
+        console.print(
+            f"{bar.leverage:g}x {bar.mode} {bar.time:%Y-%m-%d %H:%M} {bar.symbol}:"
+            f" {bar.above} above, {bar.below} below, {bar.stake:,.2f} at stake"
+        )
 
 
 def _figures_table(comparison: Comparison) -> Table:

@@ -1,11 +1,13 @@
 """The adapter to Backtrader: brokers, commission scheme and feed."""
 
+from .ambiguity import Ambiguity
 from .broker import CrossBroker, IsolatedBroker, MarginBroker
 from .commission import PerpCommission
 from .feed import PerpData
 from .orders import Shortfall
 
 __all__ = [
+    "Ambiguity",
     "CrossBroker",
     "IsolatedBroker",
     "MarginBroker",

@@ -15,6 +15,7 @@ from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
 from .accounting import AccountBroker
+from .ambiguity import Ambiguity, find_ambiguities
 from .instrument import utc
 from .matching import PathMatcher
 from .moment import fill_share
@@ -52,6 +53,7 @@ class MarginBroker(AccountBroker):
         account: wallets, positions and ledger of the run.
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
+        ambiguities: every bar so far that could have gone two ways.
 
     Raises:
         ParameterError: naming the parameter, its value and the fix.
@@ -60,6 +62,7 @@ class MarginBroker(AccountBroker):
     def init(self) -> None:
         """Begin a run: every field that a run changes is made here."""
         super().init()
+        self.ambiguities: list[Ambiguity] = []
         self._reporter = Reporter(self)
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
@@ -82,6 +85,7 @@ class MarginBroker(AccountBroker):
             self.check_submitted()
         self._charge_interest()
         self._process_order_history()
+        self.ambiguities += find_ambiguities(self)
         self._match()
         self.walk_to(1)
         self._get_value()
@@ -126,6 +130,12 @@ class MarginBroker(AccountBroker):
             order = self.submitted.popleft()
             if self._take_children(order) is None:
                 continue
+            reason = self._desk.below_minimum(order)
+            if reason is not None:
+                order.info.reason = reason
+                order.reject(self)
+                self._withdraw(order)
+                continue
             shortfall = self._desk.check(order)
             if shortfall is None:
                 self.submit_accept(order)
@@ -136,6 +146,10 @@ class MarginBroker(AccountBroker):
     def _refuse(self, order: Any, shortfall: Shortfall) -> None:
         order.info.shortfall = shortfall
         order.margin()
+        self._withdraw(order)
+
+    def _withdraw(self, order: Any) -> None:
+        """Tell of an order that is over without a fill, and end what hangs on it."""
         self.notify(order)
         self._ococheck(order)
         self._bracketize(order, cancel=True)
@@ -159,7 +173,7 @@ class MarginBroker(AccountBroker):
         self.pending.append(None)
         while (order := self.pending.popleft()) is not None:
             if order.expire():
-                self._report_expired(order)
+                self._withdraw(order)
             elif not order.active() or not self.has_new_bar(order):
                 self.pending.append(order)
             else:
@@ -171,17 +185,58 @@ class MarginBroker(AccountBroker):
                 elif order.status == bt.Order.Completed:
                     self._bracketize(order)
 
+    def buy(
+        self,
+        owner: Any,
+        data: Any,
+        size: float,
+        price: float | None = None,
+        plimit: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Send a buy, on the contract's steps and ticks."""
+        words = self._snapped(data, size, price, plimit, is_buy=True)
+        return super().buy(owner, data, *words, **kwargs)
+
+    def sell(
+        self,
+        owner: Any,
+        data: Any,
+        size: float,
+        price: float | None = None,
+        plimit: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Send a sell, on the contract's steps and ticks."""
+        words = self._snapped(data, size, price, plimit, is_buy=False)
+        return super().sell(owner, data, *words, **kwargs)
+
+    def _snapped(
+        self,
+        data: Any,
+        size: float,
+        price: float | None,
+        plimit: float | None,
+        *,
+        is_buy: bool,
+    ) -> tuple[float, float | None, float | None]:
+        """Size and prices on steps and ticks: never larger, never a better price."""
+        if self._is_off:
+            return size, price, plimit
+        contract = self.terms(data).contract
+
+        def snapped(price: float | None) -> float | None:
+            return contract.snapped_price(price, is_buy=is_buy) if price else price
+
+        quantity = contract.snapped_quantity(abs(size))
+        return quantity, snapped(price), snapped(plimit)
+
     def expire_orders(self) -> None:
         """Expire the orders whose time is over."""
         for order in self.live_orders():
             if order.alive() and order.expire():
                 self.pending.remove(order)
-                self._report_expired(order)
-
-    def _report_expired(self, order: Any) -> None:
-        self.notify(order)
-        self._ococheck(order)
-        self._bracketize(order, cancel=True)
+                self._withdraw(order)
 
     def has_new_bar(self, order: Any) -> bool:
         """Whether the feed brought a bar that was unknown when the order was sent.
@@ -306,7 +361,8 @@ class MarginBroker(AccountBroker):
         """Signed size that this bar fills; a reduce-only order shrinks to the rest."""
         size = order.executed.remsize
         if self.p.filler is not None:
-            filled = self.p.filler(order, price, ago)
+            contract = self.terms(order.data).contract
+            filled = contract.snapped_quantity(self.p.filler(order, price, ago))
             size = filled if order.isbuy() else -filled
         if order.info.get("reduce_only"):
             held = self.positions[order.data].size

@@ -74,6 +74,11 @@ class Instrument:
         self._length = 1
         self._length_is_known = False
 
+    @property
+    def has_detail(self) -> bool:
+        """Whether finer candles tell how the price went inside the bar."""
+        return self._detail is not None
+
     def advance(self, size: float = 0.0) -> bool:
         """Take the feed's new bar; False: it brought none and stands still.
 

@@ -180,6 +180,28 @@ class OrderDesk:
     def _trial_or_account(self) -> Account:
         return self._trial or self._broker.account
 
+    def below_minimum(self, order: Any) -> str | None:
+        """Why the venue would not take so small an order; ``None``: it would.
+
+        A close is always taken.
+        """
+        contract = self._broker.terms(order.data).contract
+        symbol, size = contract.symbol, order.executed.remsize
+        if not size:
+            return f"{symbol}: the size is below the size step {contract.size_step:g}"
+        price = self._reference_price(order)
+        if not self._trial_or_account().split_fill(symbol, size, price).opened:
+            return None
+        for name, value, least in (
+            ("quantity", abs(size), contract.min_quantity),
+            ("notional", contract.notional(size, price), contract.min_notional),
+        ):
+            if least is not None and value < least:
+                return (
+                    f"{symbol}: {name} {value:g} is too small; send {least:g} or more"
+                )
+        return None
+
     def check(self, order: Any) -> Shortfall | None:
         """Whether an order of the batch can be accepted; ``None``: it can.
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pandas as pd
 from bt_margin.core.errors import ParameterError
 from bt_margin.data import Market
 
+from .bounds import BOUND_PATHS, ambiguous_bars, spread
 from .explain import explain
-from .export import plain, run_as_json
+from .export import bound_as_json, plain, run_as_json
 from .figures import Figures
 from .run import Run, Setup, run
 from .source import StrategySource
@@ -37,6 +38,8 @@ class Comparison:
         strategy_params: parameters given to the strategy.
         broker_params: parameters given to the brokers.
         runs: one for each leverage and mode.
+        bound_runs: the same under each of the four other paths, if they were asked
+            for.
     """
 
     strategy: str
@@ -48,6 +51,7 @@ class Comparison:
     strategy_params: Mapping[str, Any]
     broker_params: Mapping[str, Any]
     runs: tuple[Run, ...] = field(repr=False)
+    bound_runs: tuple[Run, ...] = field(repr=False, default=())
 
     @property
     def table(self) -> pd.DataFrame:
@@ -84,6 +88,16 @@ class Comparison:
         ]
         return pd.DataFrame(rows)
 
+    @property
+    def spread(self) -> pd.DataFrame:
+        """Each figure with its lowest and highest value over the paths."""
+        return spread(self.runs, self.bound_runs)
+
+    @property
+    def ambiguous_bars(self) -> pd.DataFrame:
+        """The bars whose outcome hangs on which extreme came first."""
+        return ambiguous_bars(self.runs)
+
     def run_of(self, mode: str, leverage: float) -> Run | None:
         """The run of a mode at a leverage, if there was one."""
         for one in self.runs:
@@ -109,6 +123,7 @@ class Comparison:
             "broker_params": plain(dict(self.broker_params)),
             "explanation": self.explain(),
             "runs": [run_as_json(one) for one in self.runs],
+            "bounds": [bound_as_json(one) for one in self.bound_runs],
         }
 
     def to_json(self, path: str | Path) -> None:
@@ -127,6 +142,7 @@ def compare(
     cash: float = 10_000,
     strategy_params: Mapping[str, Any] | None = None,
     broker_params: Mapping[str, Any] | None = None,
+    bounds: bool = False,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
@@ -145,6 +161,8 @@ def compare(
         cash: starting cash of every run.
         strategy_params: parameters of the strategy.
         broker_params: further parameters of `MarginBroker`, such as ``bar_path``.
+        bounds: run each mode with margin under four further paths as well, to see
+            how much of the result hangs on the path inside the bars.
         jobs: processes to use; ``None``: this one.
         progress: called with (runs done, runs in all) after each run.
 
@@ -156,28 +174,22 @@ def compare(
     leverages = (leverage,) if isinstance(leverage, int | float) else tuple(leverage)
     wanted = tuple(modes)
     _check_choices(wanted, leverages)
+    params, settings = dict(strategy_params or {}), dict(broker_params or {})
     setups = [
-        Setup(
-            source,
-            mode,
-            float(lever),
-            venue,
-            cash,
-            strategy_params or {},
-            broker_params or {},
-        )
+        Setup(source, mode, float(lever), venue, cash, params, settings)
         for lever in leverages
         for mode in wanted
     ]
-    for setup in setups:
+    extra = [
+        replace(setup, broker_params={**settings, "bar_path": path})
+        for setup in setups
+        if bounds and setup.mode != "off"
+        for path in BOUND_PATHS
+    ]
+    for setup in (*setups, *extra):
         setup.broker()
         source.params(setup.strategy_params, setup.leverage)
-    tasks = (joblib.delayed(run)(setup, market) for setup in setups)
-    runs: list[Run] = []
-    for one in joblib.Parallel(n_jobs=jobs or 1, return_as="generator")(tasks):
-        runs.append(one)
-        if progress is not None:
-            progress(len(runs), len(setups))
+    runs = _run_all([*setups, *extra], market, jobs or 1, progress)
     trades = [market[symbol].trade.index for symbol in market.symbols]
     return Comparison(
         strategy=source.title,
@@ -186,10 +198,27 @@ def compare(
         span=(min(t[0] for t in trades), max(t[-1] for t in trades)),
         venue=venue,
         cash=cash,
-        strategy_params=dict(strategy_params or {}),
-        broker_params=dict(broker_params or {}),
-        runs=tuple(runs),
+        strategy_params=params,
+        broker_params=settings,
+        runs=tuple(runs[: len(setups)]),
+        bound_runs=tuple(runs[len(setups) :]),
     )
+
+
+def _run_all(
+    setups: list[Setup],
+    market: Market,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Run]:
+    """Run every setup, in their order."""
+    tasks = (joblib.delayed(run)(setup, market) for setup in setups)
+    runs: list[Run] = []
+    for one in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        runs.append(one)
+        if progress is not None:
+            progress(len(runs), len(setups))
+    return runs
 
 
 def _check_choices(modes: tuple[str, ...], leverages: tuple[float, ...]) -> None:

@@ -11,7 +11,7 @@ from bt_margin.core.ledger import LedgerEntry
 
 from .run import Run
 
-__all__ = ["plain", "run_as_json"]
+__all__ = ["bound_as_json", "plain", "run_as_json"]
 
 
 def run_as_json(one: Run) -> dict[str, Any]:
@@ -32,12 +32,24 @@ def run_as_json(one: Run) -> dict[str, Any]:
         "liquidations": plain([asdict(event) for event in one.liquidations]),
         "fundings": plain([asdict(event) for event in one.fundings]),
         "refusals": plain([asdict(refusal) for refusal in one.refusals]),
+        "ambiguous_bars": plain([asdict(bar) for bar in one.ambiguities]),
         "executions": plain([asdict(fill) for fill in one.executions]),
         "ledger": plain([asdict(entry) for entry in one.ledger]),
         "equity": {
             "time": [time.isoformat() for time in one.equity.index],
             "balance": plain(one.equity.tolist()),
         },
+    }
+
+
+def bound_as_json(one: Run) -> dict[str, Any]:
+    """What a run under another path came to."""
+    return {
+        "mode": one.mode,
+        "leverage": one.leverage,
+        "bar_path": one.bar_path,
+        "figures": plain(asdict(one.figures)),
+        "liquidations": plain([asdict(event) for event in one.liquidations]),
     }
 
 

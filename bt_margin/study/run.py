@@ -8,11 +8,12 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 
-from bt_margin.broker import MarginBroker, PerpData
+from bt_margin.broker import Ambiguity, MarginBroker, PerpData
 from bt_margin.core.errors import MarginError, StrategyError
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
+from bt_margin.core.path import BarPath
 from bt_margin.data import Market
 from bt_margin.venues import get_venue
 
@@ -79,6 +80,8 @@ class Run:
         fundings: every funding payment.
         ledger: every movement of money; empty with stock accounting.
         balances: balance of every wallet at the end.
+        ambiguities: bars that could have gone two ways.
+        bar_path: which extreme of a bar came first.
     """
 
     mode: str
@@ -91,6 +94,8 @@ class Run:
     fundings: tuple[FundingEvent, ...]
     ledger: tuple[LedgerEntry, ...]
     balances: Mapping[str, float]
+    ambiguities: tuple[Ambiguity, ...] = ()
+    bar_path: str = BarPath.ADAPTIVE.value
 
 
 def run(setup: Setup, market: Market) -> Run:
@@ -132,6 +137,8 @@ def run(setup: Setup, market: Market) -> Run:
         fundings=tuple(broker.fundings),
         ledger=ledger,
         balances=broker.ledger.balances,
+        ambiguities=tuple(broker.ambiguities),
+        bar_path=broker.p.bar_path,
     )
 
 

@@ -1,0 +1,141 @@
+"""Ambiguity: bars whose outcome hangs on which extreme came first.
+
+Four prices do not tell. A bar is ambiguous for a symbol when something waits on both
+sides of its open and the bar reaches both: a stop and a target, a liquidation and a
+target, an entry and the liquidation of what it opens.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from backtrader import Order
+
+from bt_margin.core.fill import apply_fill
+
+from .instrument import Instrument, utc
+from .terms import Terms
+
+__all__ = ["Ambiguity", "find_ambiguities"]
+
+_BY_THE_BAR = (Order.Market, Order.Close, Order.Historical)
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """A bar that could have gone two ways.
+
+    Attributes:
+        time: the bar's start, UTC.
+        symbol: whose bar.
+        above: what waits above the open, with its price.
+        below: what waits below it.
+        stake: difference of the two outcomes for the size at hand, unsigned.
+    """
+
+    time: datetime
+    symbol: str
+    above: str
+    below: str
+    stake: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Something that waits at a price."""
+
+    price: float
+    what: str
+    size: float
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.price:g}"
+
+
+def find_ambiguities(broker: Any) -> list[Ambiguity]:
+    """The symbols whose bar, just opened, can go two ways for the account."""
+    found = []
+    touched: dict[Any, list[Any]] = {}
+    for order in broker.live_orders():
+        if order.active() and broker.has_new_bar(order) and _is_touched(broker, order):
+            touched.setdefault(broker.leader(order.data), []).append(order)
+    for leader, orders in touched.items():
+        instrument: Instrument = broker.instrument(orders[0].data)
+        if instrument.has_detail or instrument.bar is None:
+            continue
+        opened = instrument.bar.candle[0]
+        levels = list(_levels(broker, leader, instrument, orders))
+        above = [level for level in levels if level.price > opened]
+        below = [level for level in levels if level.price < opened]
+        if above and below:
+            high = min(above, key=lambda level: level.price)
+            low = max(below, key=lambda level: level.price)
+            found.append(_ambiguity(broker, leader, instrument, high, low))
+    return found
+
+
+def _ambiguity(
+    broker: Any, leader: Any, instrument: Instrument, high: _Level, low: _Level
+) -> Ambiguity:
+    contract = broker.terms(leader).contract
+    size = broker.positions[leader].size or high.size or low.size
+    stake = abs(contract.pnl(size, low.price, high.price))
+    start = instrument.bar.start if instrument.bar else 0
+    return Ambiguity(utc(start), instrument.symbol, str(high), str(low), float(stake))
+
+
+def _is_touched(broker: Any, order: Any) -> bool:
+    """Whether the bar reaches the order's price after its open."""
+    bar = broker.instrument(order.data).bar
+    if bar is None or order.exectype in _BY_THE_BAR:
+        return False
+    opened, high, low, _ = bar.candle
+    price = _price(order)
+    return bool(low <= price <= high and price != opened)
+
+
+def _price(order: Any) -> float:
+    created = order.created
+    return float(created.pricelimit if order.triggered else created.price)
+
+
+def _levels(
+    broker: Any, leader: Any, instrument: Instrument, orders: list[Any]
+) -> Iterator[_Level]:
+    """What waits inside the bar: orders, and liquidations with and after them."""
+    position = broker.positions[leader]
+    if position.size:
+        price = broker.liquidation_price(leader)
+        yield from _inside(instrument, price, position.size)
+    for order in orders:
+        size = order.executed.remsize
+        name = order.getordername().lower()
+        yield _Level(_price(order), f"{order.ordtypename().lower()} {name}", size)
+        if not position.size or (position.size > 0) is (size > 0):
+            price = _liquidation_after(broker, leader, size, _price(order))
+            yield from _inside(instrument, price, size)
+
+
+def _inside(
+    instrument: Instrument, price: float | None, size: float
+) -> Iterator[_Level]:
+    """A liquidation, if the bar's mark reaches it."""
+    prices = instrument.mark.prices if instrument.mark else ()
+    if price is not None and prices and min(prices) <= price <= max(prices):
+        yield _Level(price, "liquidation", size)
+
+
+def _liquidation_after(
+    broker: Any, leader: Any, size: float, price: float
+) -> float | None:
+    """The liquidation price that an entry would have, on a copy of the account."""
+    terms: Terms = broker.terms(leader)
+    fork = broker.account.fork()
+    leverage, mode = terms.leverage_at(price), terms.mode
+    margin = terms.opening_margin(size, price)
+    if margin > fork.available_balance(broker.mark_of_symbol):
+        return None
+    apply_fill(fork, terms.contract, size, price, leverage=leverage, mode=mode)
+    found = fork.liquidation_price(terms.contract.symbol, broker.mark_of_symbol)
+    return None if found is None else float(found)
