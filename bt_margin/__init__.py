@@ -29,6 +29,7 @@ from bt_margin.core.position import Position
 from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.data.load import load_market
 from bt_margin.data.sample import sample_market
+from bt_margin.data.survey import check_market
 from bt_margin.study import Comparison, compare
 from bt_margin.venues import get_venue, register_venue, venue_names
 
@@ -52,6 +53,7 @@ __all__ = [
     "Tier",
     "TierTable",
     "bankruptcy_price",
+    "check_market",
     "compare",
     "funding_payment",
     "get_venue",

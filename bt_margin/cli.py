@@ -269,7 +269,7 @@ def _print(comparison: Comparison) -> None:
     if comparison.bound_runs:
         _print_bounds(console, comparison)
     console.print()
-    for sentence in comparison.explain():
+    for sentence in (*comparison.explain(), *comparison.notes):
         console.print(sentence, soft_wrap=not sys.stdout.isatty())
 
 

@@ -7,9 +7,9 @@ import backtrader as bt
 import pandas as pd
 
 from bt_margin.core.errors import ParameterError
-from bt_margin.data import as_candles, as_funding
+from bt_margin.data import as_candles, as_funding, constant_funding
 
-from .refusal import refuse_unknown
+from .refusal import finite_number, refuse_unknown
 from .series import CandleSeries, FundingSeries
 
 __all__ = ["PerpData"]
@@ -31,7 +31,9 @@ class PerpData(bt.feed.DataBase):
         dataname: frame with open, high, low, close, volume, indexed by time (naive:
             UTC) or with a ``datetime`` column.
         mark: frame of mark candles on any grid, or ``None``: mark is last.
-        funding: frame with ``funding_rate`` and, if known, ``mark_price``.
+        funding: frame with ``funding_rate`` and, if known, ``mark_price``; or one
+            rate for every ``funding_interval``; or ``None``.
+        funding_interval: of a constant rate, such as ``"8h"``, counted from midnight.
         detail: frame of finer candles (1m inside 1h), by which orders, funding and
             liquidation inside a bar are ordered, or ``None``.
         bar_time: whether a candle's time is its ``"open"`` or its ``"close"``.
@@ -43,6 +45,7 @@ class PerpData(bt.feed.DataBase):
     params = (
         ("mark", None),
         ("funding", None),
+        ("funding_interval", "8h"),
         ("detail", None),
         ("bar_time", "open"),
         ("timeframe", None),
@@ -68,7 +71,11 @@ class PerpData(bt.feed.DataBase):
             self.detail_series = self._finer(CandleSeries(detail))
         if self.p.funding is not None:
             where = f"{name} funding"
-            stamps = as_funding(self.p.funding, where=where, span=span)
+            stamps = self.p.funding
+            if isinstance(stamps, int | float):
+                rate = finite_number("funding", stamps)
+                stamps = constant_funding(*span, rate, self.p.funding_interval)
+            stamps = as_funding(stamps, where=where, span=span)
             self.funding_series = FundingSeries(stamps)
         times = pd.DatetimeIndex(trade.index)
         self._columns = [

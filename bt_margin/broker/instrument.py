@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from math import isnan
 from typing import Any
 
 from bt_margin.core.path import BarPath, Polyline
@@ -70,6 +71,7 @@ class Instrument:
         self._funding = funding
         self._detail = detail
         self._next_stamp = 0
+        self._line_read: int | None = None
         self._seen: tuple[int, float] | None = None
         self._length = 1
         self._length_is_known = False
@@ -143,7 +145,7 @@ class Instrument:
         """The stamps up to ``end`` (ms, exclusive) that were not yet given."""
         series = self._funding
         if series is None:
-            return []
+            return self._stamp_of_line()
         found = []
         times = series.times
         while self._next_stamp < len(times) and times[self._next_stamp] < end:
@@ -151,3 +153,17 @@ class Instrument:
             found.append(Stamp(times[i], series.rates[i], series.marks[i]))
             self._next_stamp = i + 1
         return found
+
+    def _stamp_of_line(self) -> list[Stamp]:
+        """The stamp at a bar's start that a feed's line ``funding_rate`` holds.
+
+        0 and NaN are no stamp.
+        """
+        line = getattr(self.data.lines, "funding_rate", None)
+        if line is None or self.bar is None or self.bar.start == self._line_read:
+            return []
+        self._line_read = self.bar.start
+        rate = float(line[0])
+        if not rate or isnan(rate):
+            return []
+        return [Stamp(self.bar.start, rate, None)]

@@ -3,6 +3,7 @@
 from bt_margin.data.check import as_candles, as_funding, check_candles, check_funding
 from bt_margin.data.load import load_market
 from bt_margin.data.market import Market, SymbolData
+from bt_margin.data.survey import check_market, constant_funding
 
 __all__ = [
     "Market",
@@ -11,5 +12,7 @@ __all__ = [
     "as_funding",
     "check_candles",
     "check_funding",
+    "check_market",
+    "constant_funding",
     "load_market",
 ]

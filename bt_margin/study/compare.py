@@ -10,7 +10,7 @@ import joblib
 import pandas as pd
 
 from bt_margin.core.errors import ParameterError
-from bt_margin.data import Market
+from bt_margin.data import Market, check_market
 
 from .bounds import BOUND_PATHS, ambiguous_bars, spread
 from .explain import explain
@@ -37,6 +37,7 @@ class Comparison:
         cash: starting cash of every run.
         strategy_params: parameters given to the strategy.
         broker_params: parameters given to the brokers.
+        notes: what the market lacks and what was assumed instead.
         runs: one for each leverage and mode.
         bound_runs: the same under each of the four other paths, if they were asked
             for.
@@ -50,6 +51,7 @@ class Comparison:
     cash: float
     strategy_params: Mapping[str, Any]
     broker_params: Mapping[str, Any]
+    notes: tuple[str, ...]
     runs: tuple[Run, ...] = field(repr=False)
     bound_runs: tuple[Run, ...] = field(repr=False, default=())
 
@@ -121,6 +123,7 @@ class Comparison:
             "venue": self.venue,
             "cash": self.cash,
             "broker_params": plain(dict(self.broker_params)),
+            "notes": list(self.notes),
             "explanation": self.explain(),
             "runs": [run_as_json(one) for one in self.runs],
             "bounds": [bound_as_json(one) for one in self.bound_runs],
@@ -200,6 +203,7 @@ def compare(
         cash=cash,
         strategy_params=params,
         broker_params=settings,
+        notes=tuple(check_market(market)),
         runs=tuple(runs[: len(setups)]),
         bound_runs=tuple(runs[len(setups) :]),
     )
