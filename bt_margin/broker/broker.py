@@ -54,6 +54,8 @@ class MarginBroker(AccountBroker):
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
         ambiguities: every bar so far that could have gone two ways.
+        late_fills: fills that the queue made after something that the path met later;
+            with ``fill_order="path"`` there are none.
 
     Raises:
         ParameterError: naming the parameter, its value and the fix.
@@ -63,6 +65,7 @@ class MarginBroker(AccountBroker):
         """Begin a run: every field that a run changes is made here."""
         super().init()
         self.ambiguities: list[Ambiguity] = []
+        self.late_fills = 0
         self._reporter = Reporter(self)
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
@@ -287,6 +290,8 @@ class MarginBroker(AccountBroker):
             share = 0.0  # a bar of a slower feed: most of it is over already
         else:
             share = fill_share(order, instrument, was_triggered=self._was_triggered)
+        if BEFORE_OPEN < share < self.share:
+            self.late_fills += 1
         self.walk_to(share, order)
         if order.alive():
             self._fill(order, ago, price, dtcoc)

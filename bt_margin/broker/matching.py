@@ -12,7 +12,7 @@ from typing import Any
 from backtrader import Order
 
 from bt_margin.core.errors import InvariantError
-from bt_margin.core.path import Polyline
+from bt_margin.core.path import BEFORE_OPEN, Polyline
 
 __all__ = ["PathMatcher"]
 
@@ -94,7 +94,10 @@ class PathMatcher:
         is_buy, kind = order.isbuy(), order.exectype
         if kind in _BY_THE_BAR:
             share = 1.0 if kind == Order.Close else start
-            return _Hit(share, path.price_at(share), is_beyond=True, slips=True)
+            price = path.price_at(share)
+            if kind == Order.Market and self._broker.p.coc and not start:
+                share = float(BEFORE_OPEN)  # at the close of the bar before
+            return _Hit(share, price, is_beyond=True, slips=True)
         level = order.created.price
         if kind == Order.Limit:
             return _reach(path, level, start, rising=not is_buy, slips=False)

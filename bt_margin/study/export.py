@@ -33,6 +33,7 @@ def run_as_json(one: Run) -> dict[str, Any]:
         "fundings": plain([asdict(event) for event in one.fundings]),
         "refusals": plain([asdict(refusal) for refusal in one.refusals]),
         "ambiguous_bars": plain([asdict(bar) for bar in one.ambiguities]),
+        "late_fills": one.late_fills,
         "executions": plain([asdict(fill) for fill in one.executions]),
         "ledger": plain([asdict(entry) for entry in one.ledger]),
         "equity": {

@@ -81,6 +81,7 @@ class Run:
         ledger: every movement of money; empty with stock accounting.
         balances: balance of every wallet at the end.
         ambiguities: bars that could have gone two ways.
+        late_fills: fills that the queue made out of the path's order.
         bar_path: which extreme of a bar came first.
     """
 
@@ -95,6 +96,7 @@ class Run:
     ledger: tuple[LedgerEntry, ...]
     balances: Mapping[str, float]
     ambiguities: tuple[Ambiguity, ...] = ()
+    late_fills: int = 0
     bar_path: str = BarPath.ADAPTIVE.value
 
 
@@ -138,6 +140,7 @@ def run(setup: Setup, market: Market) -> Run:
         ledger=ledger,
         balances=broker.ledger.balances,
         ambiguities=tuple(broker.ambiguities),
+        late_fills=broker.late_fills,
         bar_path=broker.p.bar_path,
     )
 
