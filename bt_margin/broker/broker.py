@@ -323,14 +323,16 @@ class MarginBroker(AccountBroker):
         closed_fee = opened_fee = 0.0
         if closed:
             closed_fee = terms.fee(closed, price, is_maker=is_maker)
-            self._book_fill(order, terms, closed, price, closed_fee)
+            self._book_fill(order, terms, closed, price, closed_fee, is_opening=False)
         if opened:
             opened_fee = terms.fee(opened, price, is_maker=is_maker)
             shortfall = self._desk.check_opening(
                 order, opened, price, is_maker=is_maker
             )
             if shortfall is None:
-                self._book_fill(order, terms, opened, price, opened_fee)
+                self._book_fill(
+                    order, terms, opened, price, opened_fee, is_opening=True
+                )
             else:
                 opened, opened_fee = 0.0, 0.0
         if closed or opened:
@@ -380,10 +382,20 @@ class MarginBroker(AccountBroker):
         return float(size)
 
     def _book_fill(
-        self, order: Any, terms: Terms, size: float, price: float, fee: float
+        self,
+        order: Any,
+        terms: Terms,
+        size: float,
+        price: float,
+        fee: float,
+        *,
+        is_opening: bool,
     ) -> None:
+        symbol, account = terms.contract.symbol, self.account
+        # The shared wallet pays for an opening, the position's own for a close.
+        payer = account.shared if is_opening else account.wallet_of(symbol)
         apply_fill(
-            self.account,
+            account,
             terms.contract,
             size,
             price,
@@ -393,10 +405,7 @@ class MarginBroker(AccountBroker):
             fee=fee,
             ref=f"order {order.ref}",
         )
-        symbol, account = terms.contract.symbol, self.account
-        # The shared wallet pays the fee of an opening: it is no cause elsewhere.
-        if symbol in account.positions and account.wallet_of(symbol) == account.shared:
-            self._walk.note_fee(symbol, fee)
+        self._walk.note_fee(payer, fee)
 
     def move_position(self, data: Any, size: float, price: float) -> None:
         """Bring Backtrader's position to where the account's one is."""

@@ -106,6 +106,8 @@ class CandleSeries:
             if coarse is not None:
                 _, high, low, _ = coarse[1]
                 piece = piece.clamped(low, high)
+            if points and first > points[-1][0]:  # no candle: it stood still, and jumps
+                points.append((first, points[-1][1]))
             points += [
                 (first + (last - first) * share, price)
                 for share, price in zip(piece.shares, piece.prices, strict=True)

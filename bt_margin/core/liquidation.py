@@ -11,7 +11,7 @@ from .ledger import LedgerEntryKind
 from .margin import MarginSummary
 from .number import Number
 from .position import Position
-from .wallet import Wallet
+from .wallet import GapLoss, Wallet
 
 __all__ = [
     "Cause",
@@ -128,7 +128,8 @@ def liquidate(
     """Close every position of the wallet at its bankruptcy price.
 
     ``REALIZED_PNL`` is booked at mark and ``INSURANCE`` for the rest, so that the
-    wallet ends at exactly 0.
+    wallet ends at exactly 0. What a gap cost beyond an isolated wallet is paid by the
+    fund, or first by the shared wallet where `GapLoss` says so.
 
     Raises:
         InvariantError: the wallet holds no position.
@@ -141,8 +142,9 @@ def liquidate(
     prices = [account.liquidation_price(p.contract.symbol, marks) for p, _ in held]
     shares = bankruptcy_shares(held, before.margin_balance)
     events = []
-    for (position, mark), share, price in zip(held, shares, prices, strict=True):
+    for (position, mark), part, price in zip(held, shares, prices, strict=True):
         contract = position.contract
+        share = part + _paid_by_trader(account, wallet, part, contract.symbol, time)
         fill_price = contract.price_at_cost(position.size, mark, share)
         insurance = _take_over(account, wallet, position, mark, share, time)
         events.append(
@@ -164,6 +166,18 @@ def liquidate(
             )
         )
     return events
+
+
+def _paid_by_trader(
+    account: Account, wallet: Wallet, share: Number, symbol: str, time: datetime
+) -> Number:
+    """What the shared wallet pays of a shortfall (a negative ``share``)."""
+    if account.gap_loss is not GapLoss.TRADER or wallet == account.shared or share >= 0:
+        return 0
+    paid = min(-share, max(0, account.balance(account.shared)))
+    ref = "liquidation"
+    account.transfer(account.shared, wallet, paid, time=time, symbol=symbol, ref=ref)
+    return paid
 
 
 def _take_over(

@@ -69,6 +69,15 @@ class Position:
         base = at_mark if on_mark else self.entry_notional
         return tier.maintenance_margin(base) + at_mark * contract.closing_fee_rate
 
+    def largest_maintenance(self, low_mark: Number, high_mark: Number) -> Number:
+        """The largest requirement while mark is between the two."""
+        contract = self.contract
+        ends = [self.notional(mark) for mark in (low_mark, high_mark)]
+        fee = max(ends) * contract.closing_fee_rate
+        if contract.maintenance_basis is Basis.ENTRY:
+            return contract.tiers.maintenance_margin(self.entry_notional) + fee
+        return contract.tiers.largest_margin(min(ends), max(ends)) + fee
+
     def surplus(self, mark_price: Number) -> Number:
         """What the position adds to its wallet's surplus at mark."""
         return self.unrealized_pnl(mark_price) - self.maintenance_margin(mark_price)

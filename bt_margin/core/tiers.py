@@ -98,6 +98,20 @@ class TierTable:
         ceilings = (*self._floors[1:], float("inf"))
         return list(zip(self._tiers, self._floors, ceilings, strict=True))
 
+    def largest_margin(self, low: Number, high: Number) -> Number:
+        """The largest requirement between two notionals.
+
+        It is at an end, or, where given amounts make it fall, below a floor.
+        """
+        if len(self._tiers) == 1:
+            return self.maintenance_margin(high)
+        return max(
+            tier.maintenance_margin(end)
+            for tier, floor, ceiling in self.bands()
+            if floor <= high and ceiling >= low
+            for end in (max(low, floor), min(high, ceiling))
+        )
+
     def maintenance_margin(self, notional: Number) -> Number:
         """Requirement for ``notional`` (not negative), in the settle currency."""
         return self.tier_of(notional).maintenance_margin(notional)

@@ -95,18 +95,24 @@ class BarWalk:
         path = self._paths.get(symbol)
         return self._marks[symbol] if path is None else path.price_before(share)
 
-    def note_fee(self, symbol: str, fee: Number) -> None:
-        """Say what a fill cost the position's wallet: it may be what liquidates."""
-        if symbol in self.account.positions:
-            self._charges[self.account.wallet_of(symbol)] = (Cause.FEE, fee)
+    def note_fee(self, wallet: Wallet, fee: Number) -> None:
+        """Say that a fill took ``fee`` from a wallet now: it may be what liquidates."""
+        self._charge(wallet, Cause.FEE, fee)
+
+    def _charge(self, wallet: Wallet, cause: Cause, amount: Number) -> None:
+        """Remember what a wallet paid at this moment; the last payment is the cause."""
+        paid = self._charges.get(wallet, (cause, 0))[1]
+        self._charges[wallet] = (cause, paid + amount)
 
     def advance(self, target: Number) -> list[Event]:
         """Walk on to ``target`` (share of the bar); what happened, in order.
 
         Time never goes back: a target already passed changes nothing.
         """
-        if target <= self.share:
+        if target < self.share:
             return []
+        if target == self.share:
+            return self._liquidate_due() if self._charges else []
         if self._is_calm(target):
             self._stamps = [stamp for stamp in self._stamps if stamp.share > target]
             self._move(target)
@@ -119,8 +125,8 @@ class BarWalk:
     def _is_calm(self, target: Number) -> bool:
         """Whether nothing can happen: no stamp, and every wallet safe at its worst.
 
-        PnL is worst at one end of the bar's mark range, and the requirement is
-        largest at one end; together they bound the surplus from below.
+        The worst PnL in the bar's mark range, which is at one end of it, and the
+        largest requirement together bound the surplus from below.
         """
         symbols = self.account.positions
         if any(s.share <= target and s.symbol in symbols for s in self._stamps):
@@ -130,7 +136,7 @@ class BarWalk:
             for position in held:
                 ends = self._range(position.contract.symbol)
                 surplus += min(position.unrealized_pnl(mark) for mark in ends)
-                surplus -= max(position.maintenance_margin(mark) for mark in ends)
+                surplus -= position.largest_maintenance(*ends)
             if surplus <= 0:
                 return False
         return True
@@ -195,8 +201,7 @@ class BarWalk:
             time=stamp.time,
         )
         wallet = self.account.wallet_of(stamp.symbol)
-        charged = self._charges.get(wallet, (Cause.FUNDING, 0))[1]
-        self._charges[wallet] = (Cause.FUNDING, charged + event.payment)
+        self._charge(wallet, Cause.FUNDING, event.payment)
         return [event]
 
     def _first_liquidation(self, stop: Number) -> tuple[Number, Wallet] | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bt_margin.core.account import Account, Marks
 from bt_margin.core.contract import Basis, Contract
 from bt_margin.core.errors import InvariantError
+from bt_margin.core.fill import apply_fill
 from bt_margin.core.ledger import LedgerEntryKind
 from bt_margin.core.liquidation import (
     Cause,
@@ -24,7 +25,7 @@ from bt_margin.core.liquidation import (
 from bt_margin.core.margin import MarginSummary
 from bt_margin.core.position import Position
 from bt_margin.core.tiers import TierTable
-from bt_margin.core.wallet import SHARED, Wallet
+from bt_margin.core.wallet import SHARED, GapLoss, MarginMode, Wallet
 
 KIND = LedgerEntryKind
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -256,3 +257,28 @@ def test_in_floats_no_dust_is_left(
         account.put(Position(held, size, 1.0, 10), account.shared)
     liquidate(account, account.shared, lambda _: mark, time=NOON, cause=Cause.PRICE)
     assert account.wallet_balance == 0
+
+
+@pytest.mark.parametrize(
+    ("gap_loss", "shared", "insurance", "fill_price"),
+    [
+        # 100 of margin, 10 from 100 to 70: 300 lost, 200 more than there is.
+        pytest.param(GapLoss.INSURANCE, 900, 200, 90, id="the fund pays 200"),
+        pytest.param(GapLoss.TRADER, 700, 0, 70, id="the shared wallet pays 200"),
+    ],
+)
+def test_who_pays_for_a_gap_beyond_the_margin(
+    gap_loss: GapLoss, shared: int, insurance: int, fill_price: int
+) -> None:
+    account = Account(exact(1000), gap_loss=gap_loss)
+    contract = Contract("BTC", TierTable.flat(0, 100))
+    size, price, lever = exact(10), exact(100), exact(10)
+    isolated = MarginMode.ISOLATED
+    apply_fill(account, contract, size, price, leverage=lever, mode=isolated)
+    wallet = account.wallet_of("BTC")
+    (event,) = liquidate(
+        account, wallet, lambda _: exact(70), time=NOON, cause=Cause.PRICE
+    )
+    assert account.balance(account.shared) == shared
+    assert account.balance(wallet) == 0
+    assert (event.insurance, event.fill_price) == (insurance, fill_price)

@@ -420,7 +420,7 @@ def test_a_fee_can_be_the_cause() -> None:
     walk = walk_on(account, A=still(91))
     walk.advance(0)
     fill(account, "A", -1, 91, CROSS, fee=-6)
-    walk.note_fee("A", exact(-6))
+    walk.note_fee(account.wallet_of("A"), exact(-6))
     # 100 - 9 - 6 - 81 = 4 for 4.5
     assert story(walk.advance(1)) == [("A", Cause.FEE, 91)]
 
@@ -431,7 +431,7 @@ def test_a_fee_is_no_cause_after_its_moment() -> None:
     walk = walk_on(account, A=line((0, 91), (1, 80)))
     walk.advance(0)
     fill(account, "A", -1, 91, CROSS, fee="-0.5")
-    walk.note_fee("A", exact("-0.5"))
+    walk.note_fee(account.wallet_of("A"), exact("-0.5"))
     # 90.5 + 9 (p - 100) = 4.5     p = 100 - 86 / 9
     expected = [("A", Cause.PRICE, 100 - exact(86) / 9)]
     assert expected == story(walk.advance(1))
@@ -445,7 +445,7 @@ def test_a_later_jump_is_not_blamed_on_the_fee() -> None:
     walk = walk_on(account, A=path)
     walk.advance(0)
     fill(account, "A", -1, 91, CROSS, fee="-0.5")
-    walk.note_fee("A", exact("-0.5"))
+    walk.note_fee(account.wallet_of("A"), exact("-0.5"))
     assert story(walk.advance(1)) == [("A", Cause.PRICE, exact("90.42"))]
 
 
