@@ -217,6 +217,18 @@ def test_detail_tells_whether_the_fall_came_before_the_entry(
     assert bool(strategy.broker.account.positions) is alive
 
 
+def test_a_missing_fine_candle_is_a_jump_and_no_line() -> None:
+    # 100 until 02:30, nothing until 02:45, then 80: never at 90.5 on the way.
+    bars = [*flat(100, 2), (100, 100, 80, 80), *flat(80, 2)]
+    detail = frame([*flat(100, 10), *flat(0.01, 1), *flat(80, 9)], "15min")
+    detail = detail.drop(detail.index[10])
+    broker = bt_margin.IsolatedBroker(cash=1_000, leverage=10)
+    run(broker, {1: [lambda s: s.buy(size=10)]}, perp(bars, detail=detail))
+    (event,) = broker.liquidations
+    assert f"{event.time:%H:%M}" == "02:45"
+    assert event.mark_price == 80
+
+
 def test_detail_coarser_than_the_bars_is_refused() -> None:
     with pytest.raises(ParameterError, match="finer than the bars"):
         perp(flat(100, 4), detail=frame(flat(100, 4), "2h"))

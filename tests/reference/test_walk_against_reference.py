@@ -520,6 +520,8 @@ class Reference:
             # What stands after its funding is not liquidated by it.
             self.charges = {}
             self.fill(bar, share)
+            if share == 1:
+                self.ask(share)
 
     def pay(self, stamps: Iterable[Stamp]) -> None:
         for stamp in stamps:
