@@ -71,6 +71,7 @@ class MarginBroker(AccountBroker):
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
         self._bar: Any = None  # the finest of these bars
+        self._early: set[int] = set()  # orders sent before their feed began
         self._executing: Any = None
         self._was_triggered = False
 
@@ -199,7 +200,7 @@ class MarginBroker(AccountBroker):
     ) -> Any:
         """Send a buy, on the contract's steps and ticks."""
         words = self._snapped(data, size, price, plimit, is_buy=True)
-        return super().buy(owner, data, *words, **kwargs)
+        return self._noted(super().buy(owner, data, *words, **kwargs))
 
     def sell(
         self,
@@ -212,7 +213,16 @@ class MarginBroker(AccountBroker):
     ) -> Any:
         """Send a sell, on the contract's steps and ticks."""
         words = self._snapped(data, size, price, plimit, is_buy=False)
-        return super().sell(owner, data, *words, **kwargs)
+        return self._noted(super().sell(owner, data, *words, **kwargs))
+
+    def _noted(self, order: Any) -> Any:
+        """Keep in mind an order that was sent before its feed began.
+
+        Backtrader dates it by the feed's last bar.
+        """
+        if not len(order.data):
+            self._early.add(order.ref)
+        return order
 
     def _snapped(
         self,
@@ -253,7 +263,9 @@ class MarginBroker(AccountBroker):
             return True
         if order.data not in self._fresh:
             return False
-        return bool(self.p.coo or order.data.datetime[0] > order.created.dt)
+        if self.p.coo or order.ref in self._early:
+            return True
+        return bool(order.data.datetime[0] > order.created.dt)
 
     @property
     def share(self) -> float:

@@ -127,9 +127,11 @@ class Instrument:
     def _read(self, time: float, size: float) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""
         data = self.data
+        # Ticks are the newest piece of a replayed bar. Elsewhere they can be those of
+        # the bar before, as for the last bar of a resampled feed.
         prices = []
         for name in ("open", "high", "low", "close"):
-            tick = getattr(data, f"tick_{name}", None)
+            tick = getattr(data, f"tick_{name}", None) if data.replaying else None
             prices.append(float(getattr(data, name)[0] if tick is None else tick))
         opened, high, low, closed = prices
         stamp = round((time - _EPOCH_DAY) * _DAY_MS)

@@ -116,6 +116,11 @@ class OrderDesk:
         """Whether two orders are different members of one OCO group."""
         return one.ref != other.ref and self._group(one) == self._group(other)
 
+    def _mark(self, data: Any) -> float | None:
+        """Mark price; ``None``: the feed has not begun."""
+        begun = self._broker.instrument(data).bar is not None
+        return float(self._broker.mark(data)) if begun else None
+
     def _group(self, order: Any) -> tuple[str, int]:
         """Orders of one group go together: of an OCO, or children of a bracket."""
         if order.parent is not None:
@@ -125,7 +130,7 @@ class OrderDesk:
     def _locked_by(self, data: Any, orders: list[tuple[Any, float]]) -> float:
         """Order margin of one symbol; a group counts once, with its largest."""
         terms, account = self._broker.terms(data), self._trial_or_account()
-        symbol, mark = terms.contract.symbol, self._broker.mark(data)
+        symbol, mark = terms.contract.symbol, self._mark(data)
         largest: dict[tuple[Any, bool], tuple[float, float, float]] = {}
         for order, quantity in orders:
             price = self._reference_price(order)
@@ -135,7 +140,7 @@ class OrderDesk:
             found = (notional, loss, terms.leverage_at(price))
             largest[key] = max(largest.get(key, found), found)
         position = account.positions.get(symbol)
-        held = position.notional(mark) if position else 0.0
+        held = position.notional(mark) if position and mark else 0.0
         sides = [(is_buy, *found) for (_, is_buy), found in largest.items()]
         return order_margin(
             held if position and position.size > 0 else -held,
@@ -147,14 +152,14 @@ class OrderDesk:
 
     @staticmethod
     def _open_loss(
-        order: Any, quantity: float, price: float, mark: float, terms: Terms
+        order: Any, quantity: float, price: float, mark: float | None, terms: Terms
     ) -> float:
         """What the order would lose at once if it filled now.
 
         An untriggered stop has none: by the time it fills, mark is at its trigger.
         """
-        waits = order.exectype in _STOP_LIMITS and not order.triggered
-        if order.exectype != Order.Limit and (waits or not order.triggered):
+        waits = order.exectype != Order.Limit and not order.triggered
+        if waits or mark is None:
             return 0.0
         size = quantity if order.isbuy() else -quantity
         return max(0.0, -terms.contract.pnl(size, price, mark))
@@ -208,9 +213,11 @@ class OrderDesk:
         A market order that passes counts as filled at its created price for those
         after it; one that fails leaves the trial account as it was. What reduces a
         position is never refused: a flip is accepted, and its opening part checked
-        when it fills.
+        when it fills. So is an order on a feed that has not begun.
         """
         if order.info.get("reduce_only") or not order.active():
+            return None
+        if self._mark(order.data) is None:
             return None
         terms: Terms = self._broker.terms(order.data)
         size, price = order.executed.remsize, self._reference_price(order)
