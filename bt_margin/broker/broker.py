@@ -91,7 +91,7 @@ class MarginBroker(AccountBroker):
         self._process_order_history()
         self.ambiguities += find_ambiguities(self)
         self._match()
-        self.walk_to(1)
+        self._reporter.publish(self._walk.close_bar())
         self._get_value()
         self._reporter.tell()
 
@@ -275,9 +275,7 @@ class MarginBroker(AccountBroker):
     def walk_to(self, share: float, order: Any = None) -> None:
         """Walk on to a share of the bar, before ``order`` fills there if one does."""
         self._executing = order
-        events = self._walk.advance(share)
-        if events:
-            self._reporter.publish(events)
+        self._reporter.publish(self._walk.advance(share))
         self._executing = None
 
     # Fills

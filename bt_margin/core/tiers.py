@@ -89,12 +89,12 @@ class TierTable:
     def tier_of(self, notional: Number) -> Tier:
         """The tier of ``notional``: the last one whose floor it reaches.
 
-        A billionth of a thousandth below a floor counts as on it: floats get no
-        nearer to it by way of a price. Beyond the highest tier its rate goes on.
+        A hundred-billionth below a floor counts as on it: floats get no nearer to it
+        by way of a price. Beyond the highest tier its rate goes on.
         """
         if len(self._tiers) == 1:
             return self._tiers[0]
-        reached = notional + notional / 10**12
+        reached = notional + notional / 10**11
         return self._tiers[bisect_right(self._floors, reached) - 1]
 
     def bands(self) -> list[tuple[Tier, Number, Number]]:

@@ -109,10 +109,8 @@ class BarWalk:
 
         Time never goes back: a target already passed changes nothing.
         """
-        if target < self.share:
+        if target <= self.share:
             return []
-        if target == self.share:
-            return self._liquidate_due() if self._charges else []
         if self._is_calm(target):
             self._stamps = [stamp for stamp in self._stamps if stamp.share > target]
             self._move(target)
@@ -121,6 +119,11 @@ class BarWalk:
         while self.share < target:
             events += self._step(self._next_stop(target))
         return events
+
+    def close_bar(self) -> list[Event]:
+        """Walk to the end of the bar, past the orders that filled at its close."""
+        events = self.advance(1)
+        return events + (self._liquidate_due() if self._charges else [])
 
     def _is_calm(self, target: Number) -> bool:
         """Whether nothing can happen: no stamp, and every wallet safe at its worst.

@@ -921,7 +921,7 @@ class Fast:
                 self.fill(fill.symbol, fill.quantity, fill.price, fill.fee)
                 for wallet, fee in payers:
                     self.walk.note_fee(wallet, fee)
-        events += self.walk.advance(1)
+        events += self.walk.close_bar()
         return [
             ((event.time - start) / LENGTH, event)
             for event in events
