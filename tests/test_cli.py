@@ -63,6 +63,16 @@ def test_a_folder_a_symbol_and_a_span(folder: Path) -> None:
     assert document["runs"][1]["executions"][0]["size"] == 3
 
 
+def test_bounds_show_the_spread_and_the_ambiguous_bars(folder: Path) -> None:
+    result = run(
+        *("compare", folder / "hold.py", "--data", folder, "--leverage", "10"),
+        *("--bounds", "--fill-order", "path"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "Spread over four other paths" in result.stdout
+    assert "0 ambiguous bars" in result.stdout
+
+
 def test_help_has_an_example() -> None:
     result = run("compare", "--help")
     assert result.exit_code == 0

@@ -17,7 +17,7 @@ from bt_margin.core.fill import apply_fill
 from .instrument import Instrument, utc
 from .terms import Terms
 
-__all__ = ["Ambiguity", "find_ambiguities"]
+__all__ = ["Ambiguity", "AmbiguityFinder"]
 
 _BY_THE_BAR = (Order.Market, Order.Close, Order.Historical)
 
@@ -53,26 +53,73 @@ class _Level:
         return f"{self.what} {self.price:g}"
 
 
-def find_ambiguities(broker: Any) -> list[Ambiguity]:
-    """The symbols whose bar, just opened, can go two ways for the account."""
-    found = []
-    touched: dict[Any, list[Any]] = {}
-    for order in broker.live_orders():
-        if order.active() and broker.has_new_bar(order) and _is_touched(broker, order):
-            touched.setdefault(broker.leader(order.data), []).append(order)
-    for leader, orders in touched.items():
-        instrument: Instrument = broker.instrument(orders[0].data)
-        if instrument.has_detail or instrument.bar is None:
-            continue
-        opened = instrument.bar.candle[0]
-        levels = list(_levels(broker, leader, instrument, orders))
-        above = [level for level in levels if level.price > opened]
-        below = [level for level in levels if level.price < opened]
-        if above and below:
-            high = min(above, key=lambda level: level.price)
-            low = max(below, key=lambda level: level.price)
-            found.append(_ambiguity(broker, leader, instrument, high, low))
-    return found
+class AmbiguityFinder:
+    """Finds the ambiguous bars of a run, bar by bar.
+
+    Args:
+        broker: the `MarginBroker` of the run.
+    """
+
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
+        self._coarse: dict[Any, tuple[int, float, float]] = {}
+
+    def find(self) -> list[Ambiguity]:
+        """The symbols whose bar, just opened, can go two ways for the account."""
+        return [*self._of_orders(), *self._of_coarse_marks()]
+
+    def _of_orders(self) -> Iterator[Ambiguity]:
+        """Bars that reach something on both sides of their open."""
+        broker = self._broker
+        touched: dict[Any, list[Any]] = {}
+        for order in broker.live_orders():
+            is_met = order.active() and broker.has_new_bar(order)
+            if is_met and _is_touched(broker, order):
+                touched.setdefault(broker.leader(order.data), []).append(order)
+        for leader, orders in touched.items():
+            instrument: Instrument = broker.instrument(orders[0].data)
+            if instrument.has_detail or instrument.bar is None:
+                continue
+            opened = instrument.bar.candle[0]
+            levels = list(_levels(broker, leader, instrument, orders))
+            above = [level for level in levels if level.price > opened]
+            below = [level for level in levels if level.price < opened]
+            if above and below:
+                high = min(above, key=lambda level: level.price)
+                low = max(below, key=lambda level: level.price)
+                yield _ambiguity(broker, leader, instrument, high, low)
+
+    def _of_coarse_marks(self) -> Iterator[Ambiguity]:
+        """Mark candles, just over, that reached a liquidation the bars did not.
+
+        Of a mark candle coarser than the bars only the range is known: a position
+        that lived through it may have died of a mark-only extreme.
+        """
+        broker = self._broker
+        for leader in broker.leaders:
+            candle = broker.instrument(leader).coarse_mark
+            before = self._coarse.pop(leader, None)
+            position = broker.positions[leader]
+            if candle is None or not position.size:
+                continue
+            self._coarse[leader] = candle
+            if before is not None and before[0] != candle[0]:
+                yield from self._missed(leader, before, position.size)
+
+    def _missed(
+        self, leader: Any, candle: tuple[int, float, float], size: float
+    ) -> Iterator[Ambiguity]:
+        start, low, high = candle
+        price = self._broker.liquidation_price(leader)
+        if price is None or not low <= price <= high:
+            return
+        liquidation = f"liquidation {price:g}"
+        extreme = f"mark candle to {low if size > 0 else high:g}, missed by the bars"
+        mark = self._broker.mark(leader)
+        stake = abs(self._broker.terms(leader).contract.pnl(size, price, mark))
+        words = (extreme, liquidation) if size < 0 else (liquidation, extreme)
+        symbol = self._broker.instrument(leader).symbol
+        yield Ambiguity(utc(start), symbol, *words, float(stake))
 
 
 def _ambiguity(

@@ -29,6 +29,11 @@ class Asking:
         """The feeds of the run."""
         return tuple(self._instruments.feeds)
 
+    @property
+    def leaders(self) -> tuple[Any, ...]:
+        """The first feed of each instrument."""
+        return tuple(self._instruments.leaders)
+
     def leader(self, data: Any) -> Any:
         """The feed on which positions and trades of ``data``'s instrument book."""
         return self._instruments.leader(data)

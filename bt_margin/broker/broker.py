@@ -15,7 +15,7 @@ from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
 from .accounting import AccountBroker
-from .ambiguity import Ambiguity, find_ambiguities
+from .ambiguity import Ambiguity, AmbiguityFinder
 from .instrument import utc
 from .matching import PathMatcher
 from .moment import fill_share
@@ -65,6 +65,7 @@ class MarginBroker(AccountBroker):
         """Begin a run: every field that a run changes is made here."""
         super().init()
         self.ambiguities: list[Ambiguity] = []
+        self._finder = AmbiguityFinder(self)
         self.late_fills = 0
         self._reporter = Reporter(self)
         along_path = self.p.fill_order == "path"
@@ -89,7 +90,7 @@ class MarginBroker(AccountBroker):
             self.check_submitted()
         self._charge_interest()
         self._process_order_history()
-        self.ambiguities += find_ambiguities(self)
+        self.ambiguities += self._finder.find()
         self._match()
         self._reporter.publish(self._walk.close_bar())
         self._get_value()

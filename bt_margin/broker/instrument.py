@@ -81,6 +81,15 @@ class Instrument:
         """Whether finer candles tell how the price went inside the bar."""
         return self._detail is not None
 
+    @property
+    def coarse_mark(self) -> tuple[int, float, float] | None:
+        """Start (ms), low and high of the mark candle, if coarser than the bar."""
+        marks, bar = self._marks, self.bar
+        if marks is None or bar is None or marks.length <= bar.length:
+            return None
+        found = marks.at(bar.start)
+        return None if found is None else (found[0], found[1][2], found[1][1])
+
     def advance(self, size: float = 0.0) -> bool:
         """Take the feed's new bar; False: it brought none and stands still.
 

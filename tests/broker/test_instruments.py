@@ -372,3 +372,27 @@ def test_detail_leaves_nothing_ambiguous() -> None:
     broker = bt_margin.IsolatedBroker(cash=1_000, leverage=5)
     run(broker, {1: [bracket]}, perp(bars, detail=detail))
     assert broker.ambiguities == []
+
+
+@pytest.mark.parametrize(
+    ("low", "expected"),
+    [
+        pytest.param(90, ["liquidation 90.5"], id="mark reached it: nobody knows when"),
+        pytest.param(91, [], id="mark did not reach it"),
+    ],
+)
+def test_a_coarse_mark_candle_that_reached_a_liquidation_is_ambiguous(
+    low: float, expected: list[str]
+) -> None:
+    # Hours stay at 95 and above; mark candles of four hours say more.
+    bars = [*flat(100, 5), (100, 100, 95, 100), *flat(100, 6)]
+    marks: list[Candle] = [*flat(100, 1), (100, 100, low, 100), *flat(100, 1)]
+    broker = bt_margin.IsolatedBroker(cash=1_000, leverage=10)
+    feed = perp(bars, mark=frame(marks, "4h"))
+    run(broker, {1: [lambda s: s.buy(size=10)]}, feed)
+    assert broker.liquidations == []
+    assert [found.above for found in broker.ambiguities] == expected
+    for found in broker.ambiguities:
+        assert f"{found.time:%H:%M}" == "04:00"
+        assert found.below == "mark candle to 90, missed by the bars"
+        assert found.stake == pytest.approx(95)
