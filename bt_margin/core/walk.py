@@ -100,9 +100,9 @@ class BarWalk:
         self._charge(wallet, Cause.FEE, fee)
 
     def _charge(self, wallet: Wallet, cause: Cause, amount: Number) -> None:
-        """Remember what a wallet paid at this moment; the last payment is the cause."""
-        paid = self._charges.get(wallet, (cause, 0))[1]
-        self._charges[wallet] = (cause, paid + amount)
+        """Remember what a wallet paid at this moment, of the last kind of payment."""
+        before, paid = self._charges.get(wallet, (cause, 0))
+        self._charges[wallet] = (cause, (paid if before is cause else 0) + amount)
 
     def advance(self, target: Number) -> list[Event]:
         """Walk on to ``target`` (share of the bar); what happened, in order.

@@ -1061,13 +1061,24 @@ class Comparison:
         if not all(event.cause in death.causes for death, event in pairs):
             self.wrong("causes", place, text)
 
+    def is_at_floor(self, death: Death) -> bool:
+        """Whether it died where the tiers of either side may be meant."""
+        rules = self.case.rules[death.symbol]
+        notional = worth_at(rules, death.size, death.mark)
+        return any(
+            abs(notional - floor) <= 10**-10 * floor for floor in rules.floors[1:]
+        )
+
     def is_alike(self, death: Death, event: LiquidationEvent) -> bool:
         largest, before = self.slow.largest, event.margin_before
         return (
             event.wallet == death.wallet
             and self.near(event.insurance, death.insurance, largest)
             and self.near(before.margin_balance, death.margin_balance, largest)
-            and self.near(before.maintenance_margin, death.maintenance, largest)
+            and (
+                self.near(before.maintenance_margin, death.maintenance, largest)
+                or self.is_at_floor(death)
+            )
             and self.near(event.fill_price, death.fill_price, death.mark)
         )
 
