@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from math import isnan
 from pathlib import Path
@@ -22,12 +23,20 @@ from bt_margin.core.errors import MarginError, ParameterError
 from bt_margin.core.path import BarPath
 from bt_margin.data import Market, load_market
 from bt_margin.data.sample import sample_market
-from bt_margin.study import Comparison, StrategySource, bundled_strategies, compare
+from bt_margin.study import (
+    Comparison,
+    Run,
+    StrategySource,
+    bundled_strategies,
+    compare,
+)
 from bt_margin.venues import venue_names
 
 __all__ = ["main"]
 
 _MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
+_MIDDLING = 100  # columns that the whole table of liquidations needs
+_WIDE = 135  # columns that a table with one row for each run needs
 
 
 class _OneLineErrors(click.Group):
@@ -262,10 +271,10 @@ def _print(comparison: Comparison) -> None:
         f"venue {comparison.venue}, cash {comparison.cash:,.2f};"
         " off: stock accounting, no liquidation\n"
     )
-    console.print(_figures_table(comparison))
+    _print_figures(console, comparison)
     if len(comparison.liquidations):
         console.print()
-        console.print(_liquidations_table(comparison))
+        console.print(_liquidations_table(comparison, console.width))
     if comparison.bound_runs:
         _print_bounds(console, comparison)
     console.print()
@@ -302,48 +311,62 @@ def _print_bounds(console: Console, comparison: Comparison) -> None:
         )
 
 
-def _figures_table(comparison: Comparison) -> Table:
+def _shown_figures(run: Run) -> dict[str, str]:
+    """The figures of a run by their heading, as a person reads them."""
+    figures = run.figures
+    use = figures.peak_margin_use
+    return {
+        "final balance": f"{figures.final_balance:,.2f}",
+        "return": f"{figures.total_return:+.1%}",
+        "max drawdown": f"{figures.max_drawdown:.1%}",
+        "trades": str(figures.trades),
+        "liqui-\ndations": str(figures.liquidations),
+        "refused\norders": str(figures.refused_orders),
+        "worst loss\non margin": f"{figures.worst_loss_on_margin:.1%}",
+        "fees": f"{figures.fees:,.2f}",
+        "funding": f"{figures.funding:,.2f}",
+        "peak\nmargin use": "-" if isnan(use) else f"{use:.1%}",
+        "idle balance": f"{figures.idle_balance:,.2f}",
+    }
+
+
+def _print_figures(console: Console, comparison: Comparison) -> None:
+    """The figures: a row for each run, or on a narrow screen a column."""
+    if console.width >= _WIDE:
+        console.print(_wide_table(comparison.runs))
+        return
+    for leverage in dict.fromkeys(run.leverage for run in comparison.runs):
+        runs = [run for run in comparison.runs if run.leverage == leverage]
+        console.print(_narrow_table(f"{leverage:g}x", runs))
+
+
+def _wide_table(runs: Sequence[Run]) -> Table:
     """One row for each leverage and mode."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    headings = (
-        ("leverage", "right"),
-        ("mode", "left"),
-        ("final balance", "right"),
-        ("return", "right"),
-        ("max drawdown", "right"),
-        ("trades", "right"),
-        ("liqui-\ndations", "right"),
-        ("refused\norders", "right"),
-        ("worst loss\non margin", "right"),
-        ("fees", "right"),
-        ("funding", "right"),
-        ("peak\nmargin use", "right"),
-        ("idle balance", "right"),
-    )
-    for heading, side in headings:
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for run in comparison.runs:
-        figures = run.figures
-        table.add_row(
-            f"{run.leverage:g}x",
-            run.mode,
-            f"{figures.final_balance:,.2f}",
-            f"{figures.total_return:+.1%}",
-            f"{figures.max_drawdown:.1%}",
-            str(figures.trades),
-            str(figures.liquidations),
-            str(figures.refused_orders),
-            f"{figures.worst_loss_on_margin:.1%}",
-            f"{figures.fees:,.2f}",
-            f"{figures.funding:,.2f}",
-            "-" if isnan(figures.peak_margin_use) else f"{figures.peak_margin_use:.1%}",
-            f"{figures.idle_balance:,.2f}",
-        )
+    table.add_column("leverage", justify="right")
+    table.add_column("mode")
+    for heading in _shown_figures(runs[0]):
+        table.add_column(heading, justify="right")
+    for run in runs:
+        table.add_row(f"{run.leverage:g}x", run.mode, *_shown_figures(run).values())
     return table
 
 
-def _liquidations_table(comparison: Comparison) -> Table:
-    """The first liquidations."""
+def _narrow_table(title: str, runs: Sequence[Run]) -> Table:
+    """One column for each mode of a leverage."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(title)
+    for run in runs:
+        table.add_column(run.mode, justify="right")
+    columns = [_shown_figures(run) for run in runs]
+    for heading in columns[0]:
+        words = heading.replace("-\n", "").replace("\n", " ")
+        table.add_row(words, *(column[heading] for column in columns))
+    return table
+
+
+def _liquidations_table(comparison: Comparison, width: int) -> Table:
+    """The first liquidations; a narrow screen leaves size and entry out."""
     events = comparison.liquidations
     title = f"{len(events)} liquidations"
     if len(events) > _MOST_LIQUIDATIONS:
@@ -356,19 +379,19 @@ def _liquidations_table(comparison: Comparison) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    for heading in ("leverage", "mode", "time (UTC)", "symbol", "size", "entry"):
-        table.add_column(heading, justify="left" if heading != "size" else "right")
-    for heading in ("mark", "cause", "loss"):
+    for heading in ("run", "time (UTC)", "symbol"):
+        table.add_column(heading)
+    is_wide = width >= _MIDDLING
+    for heading in (*(("size", "entry") if is_wide else ()), "mark", "cause", "loss"):
         table.add_column(heading, justify="right")
     for event in events.head(_MOST_LIQUIDATIONS).to_dict("records"):
         moment: datetime = event["time"]
+        size_and_entry = (f"{event['size']:,.6g}", f"{event['entry_price']:,.8g}")
         table.add_row(
-            f"{event['leverage']:g}x",
-            str(event["mode"]),
+            f"{event['leverage']:g}x {event['mode']}",
             f"{moment:%Y-%m-%d %H:%M:%S}",
             str(event["symbol"]),
-            f"{event['size']:,.6g}",
-            f"{event['entry_price']:,.8g}",
+            *(size_and_entry if is_wide else ()),
             f"{event['mark_price']:,.8g}",
             str(event["cause"]),
             f"{event['loss']:,.2f}",
