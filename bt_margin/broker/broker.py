@@ -8,6 +8,7 @@ from typing import Any
 
 import backtrader as bt
 
+from bt_margin.core.account import Account
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.funding import FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
@@ -402,21 +403,31 @@ class MarginBroker(AccountBroker):
         *,
         is_opening: bool,
     ) -> None:
-        symbol, account = terms.contract.symbol, self.account
-        # The shared wallet pays for an opening, the position's own for a close.
-        payer = account.shared if is_opening else account.wallet_of(symbol)
-        apply_fill(
-            account,
-            terms.contract,
-            size,
-            price,
-            leverage=terms.leverage_at(price),
-            mode=terms.mode,
-            time=self._walk.time,
-            fee=fee,
-            ref=f"order {order.ref}",
-        )
-        self._walk.note_fee(payer, fee)
+        account = self.account
+
+        def book(books: Account, fee: float) -> None:
+            apply_fill(
+                books,
+                terms.contract,
+                size,
+                price,
+                leverage=terms.leverage_at(price),
+                mode=terms.mode,
+                time=self._walk.time,
+                fee=fee,
+                ref=f"order {order.ref}",
+            )
+
+        # The shared wallet pays for an opening, the position's own for a close: there
+        # the fee comes out of what the close releases, and takes only the rest.
+        payer = account.shared
+        if not is_opening:
+            payer = account.wallet_of(terms.contract.symbol)
+        free = account.fork()
+        book(free, 0.0)
+        book(account, fee)
+        taken = account.balance(payer) - free.balance(payer)
+        self._walk.note_fee(payer, float(taken))
 
     def move_position(self, data: Any, size: float, price: float) -> None:
         """Bring Backtrader's position to where the account's one is."""

@@ -31,7 +31,7 @@ from bt_margin.core.liquidation import LiquidationEvent
 from bt_margin.core.path import BEFORE_OPEN, BarPath, Polyline
 from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.core.walk import BarWalk
-from bt_margin.core.wallet import MarginMode, Wallet
+from bt_margin.core.wallet import MarginMode
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Marks: TypeAlias = dict[str, float]
@@ -917,10 +917,7 @@ class Fast:
         for fill in fills:
             events += self.walk.advance(fill.share)
             if fill.quantity:
-                payers = self.payers(fill)
-                self.fill(fill.symbol, fill.quantity, fill.price, fill.fee)
-                for wallet, fee in payers:
-                    self.walk.note_fee(wallet, fee)
+                self.fill_and_tell(fill)
         events += self.walk.close_bar()
         return [
             ((event.time - start) / LENGTH, event)
@@ -928,17 +925,18 @@ class Fast:
             if isinstance(event, LiquidationEvent)
         ]
 
-    def payers(self, fill: Fill) -> list[tuple[Wallet, float]]:
-        """Who pays the fee: the position's wallet for a close, else the shared one."""
-        account, symbol = self.account, fill.symbol
-        change = account.split_fill(symbol, fill.quantity, fill.price)
-        closing = fill.fee * change.closed / (change.closed + change.opened)
-        payers = []
-        if change.closed:
-            payers.append((account.wallet_of(symbol), closing))
-        if change.opened:
-            payers.append((account.shared, fill.fee - closing))
-        return payers
+    def fill_and_tell(self, fill: Fill) -> None:
+        """As the broker does: the walk learns what the fee took of each wallet."""
+        account, fee_free = self.account, self.account.fork()
+        wallets = {account.shared, *account.wallets()}
+        self.account = fee_free
+        self.fill(fill.symbol, fill.quantity, fill.price, 0.0)
+        self.account = account
+        self.fill(fill.symbol, fill.quantity, fill.price, fill.fee)
+        for wallet in wallets:
+            taken = account.balance(wallet) - fee_free.balance(wallet)
+            if taken:
+                self.walk.note_fee(wallet, taken)
 
 
 def contract_of(rules: Rules) -> Contract:
