@@ -30,6 +30,7 @@ from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.data.load import load_market
 from bt_margin.data.sample import sample_market
 from bt_margin.data.survey import check_market
+from bt_margin.data.tiers import load_tiers
 from bt_margin.study import Comparison, compare
 from bt_margin.venues import get_venue, register_venue, venue_names
 
@@ -60,6 +61,7 @@ __all__ = [
     "initial_margin",
     "liquidation_price",
     "load_market",
+    "load_tiers",
     "maintenance_margin",
     "register_venue",
     "sample_market",

@@ -87,8 +87,8 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         positive_number("leverage", self.p.leverage)
         self._is_off = self.p.margin_mode == OFF
         self.venue = get_venue(self.p.venue)
-        if not self._is_off and self.p.leverage > self.venue.tiers.max_leverage:
-            bound = self.venue.tiers.max_leverage
+        if not self._is_off and self.p.leverage > self.venue.max_leverage:
+            bound = self.venue.max_leverage
             fix = f"the tiers of {self.p.venue} allow at most {bound}"
             raise ParameterError("leverage", self.p.leverage, fix)
 
@@ -112,7 +112,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             cross_margin_basis=self.venue.cross_margin_basis,
             isolated_margin_basis=self.venue.isolated_margin_basis,
         )
-        self._walk = BarWalk(self.account)
+        self._walk = BarWalk(self.account, self.venue.liquidation)
 
     def start(self) -> None:
         """Begin a run on the feeds of Cerebro."""

@@ -92,7 +92,8 @@ def resolve_terms(
     setting: float | None = leverage
     if isinstance(comminfo, PerpCommission):
         own = comminfo.p
-        contract = comminfo.contract(symbol, venue.tiers, **rules)
+        tiers = own.tiers or venue.tiers_of(symbol)
+        contract = comminfo.contract(symbol, tiers, **rules)
         setting = own.leverage or leverage
         mode = MarginMode(own.margin_mode or mode)
         maker, taker = own.maker_fee_rate, own.taker_fee_rate
@@ -104,7 +105,11 @@ def resolve_terms(
         setting, fixed = _margin_of_scheme(comminfo, leverage)
         size = comminfo.p.mult
         contract = Contract(
-            symbol, venue.tiers, contract_size=size, fixed_margin=fixed, **rules
+            symbol,
+            venue.tiers_of(symbol),
+            contract_size=size,
+            fixed_margin=fixed,
+            **rules,
         )
     if setting is not None and setting > contract.tiers.max_leverage:
         bound = contract.tiers.max_leverage

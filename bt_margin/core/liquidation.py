@@ -40,9 +40,10 @@ class OrderScope(StrEnum):
 
 
 class Settlement(StrEnum):
-    """At what price the venue takes a position over."""
+    """At what price the venue closes a position."""
 
     BANKRUPTCY = "bankruptcy"  # the trader ends with nothing of that margin
+    MARKET = "market"  # mark less slippage; what is left after the fee returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,24 @@ class LiquidationPolicy:
     Attributes:
         settlement: the price the trader gets.
         cancel: which resting orders are cancelled.
+        fee_rate: share of the closed notional, never more than what is left; only
+            with ``MARKET``.
+        slippage: share of mark by which a market close is worse: an assumption.
     """
 
     settlement: Settlement = Settlement.BANKRUPTCY
     cancel: OrderScope = OrderScope.WALLET
+    fee_rate: Number = 0
+    slippage: Number = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one position gets: price, and cash flows of fee and insurance."""
+
+    fill_price: Number
+    fee: Number
+    insurance: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +139,15 @@ def liquidate(
     *,
     time: datetime,
     cause: Cause,
+    policy: LiquidationPolicy | None = None,
 ) -> list[LiquidationEvent]:
-    """Close every position of the wallet at its bankruptcy price.
+    """Close every position of the wallet as the policy says.
 
-    ``REALIZED_PNL`` is booked at mark and ``INSURANCE`` for the rest, so that the
-    wallet ends at exactly 0. What a gap cost beyond an isolated wallet is paid by the
-    fund, or first by the shared wallet where `GapLoss` says so.
+    At bankruptcy ``REALIZED_PNL`` is booked at mark and ``INSURANCE`` for the rest, so
+    that the wallet ends at exactly 0. At market PnL is booked at the fill price, and
+    what an isolated wallet has left goes back to the shared one. What a gap cost
+    beyond an isolated wallet is paid by the fund, or first by the shared wallet where
+    `GapLoss` says so.
 
     Raises:
         InvariantError: the wallet holds no position.
@@ -140,13 +158,13 @@ def liquidate(
     before = account.summary(wallet, marks)
     balances = account.ledger.balances
     prices = [account.liquidation_price(p.contract.symbol, marks) for p, _ in held]
-    shares = bankruptcy_shares(held, before.margin_balance)
+    parts = bankruptcy_shares(held, before.margin_balance)
     events = []
-    for (position, mark), part, price in zip(held, shares, prices, strict=True):
+    for (position, mark), part, price in zip(held, parts, prices, strict=True):
         contract = position.contract
         share = part + _paid_by_trader(account, wallet, part, contract.symbol, time)
-        fill_price = contract.price_at_cost(position.size, mark, share)
-        insurance = _take_over(account, wallet, position, mark, share, time)
+        outcome = _outcome(position, mark, share, policy or LiquidationPolicy())
+        _book(account, wallet, position, mark, outcome, time)
         events.append(
             LiquidationEvent(
                 time=time,
@@ -155,11 +173,11 @@ def liquidate(
                 entry_price=position.entry_price,
                 mark_price=mark,
                 liquidation_price=price,
-                fill_price=fill_price,
+                fill_price=outcome.fill_price,
                 margin_before=before,
-                fee=0,
-                insurance=insurance,
-                loss=contract.pnl(position.size, position.entry_price, fill_price),
+                fee=outcome.fee,
+                insurance=outcome.insurance,
+                loss=position.unrealized_pnl(outcome.fill_price),
                 cause=cause,
                 wallet=wallet.name,
                 balances=balances,
@@ -180,25 +198,50 @@ def _paid_by_trader(
     return paid
 
 
-def _take_over(
+def _outcome(
+    position: Position, mark: Number, share: Number, policy: LiquidationPolicy
+) -> _Outcome:
+    """What a position gets whose part of the wallet's margin is ``share``."""
+    contract, size = position.contract, position.size
+    cost = position.notional(mark) * policy.slippage
+    left = share - cost
+    if policy.settlement is Settlement.BANKRUPTCY or left <= 0:
+        return _Outcome(contract.price_at_cost(size, mark, share), 0, -share)
+    fill_price = contract.price_at_cost(size, mark, cost)
+    fee = min(left, contract.notional(size, fill_price) * policy.fee_rate)
+    return _Outcome(fill_price, -fee, 0)
+
+
+def _book(
     account: Account,
     wallet: Wallet,
     position: Position,
     mark: Number,
-    share: Number,
+    outcome: _Outcome,
     time: datetime,
-) -> Number:
-    """Book one position's end; the insurance entry that it needed.
+) -> None:
+    """Book one position's end.
 
-    The last position of the wallet takes what is left, so that rounding leaves no
-    dust in it.
+    At bankruptcy the last position of the wallet takes what is left, so that rounding
+    leaves no dust in it.
     """
-    symbol, ref = position.contract.symbol, "liquidation"
-    kind = LedgerEntryKind.REALIZED_PNL
-    account.book(kind, position.unrealized_pnl(mark), time=time, symbol=symbol, ref=ref)
+    symbol, ref, kind = position.contract.symbol, "liquidation", LedgerEntryKind
+
+    def book(kind: LedgerEntryKind, amount: Number) -> None:
+        account.book(kind, amount, time=time, symbol=symbol, ref=ref)
+
+    is_bankrupt = bool(outcome.insurance)
+    price = mark if is_bankrupt else outcome.fill_price
+    book(kind.REALIZED_PNL, position.unrealized_pnl(price))
+    book(kind.LIQUIDATION_FEE, outcome.fee)
     is_last = len(account.positions_in(wallet)) == 1
-    insurance = -account.balance(wallet) if is_last else -share
-    kind = LedgerEntryKind.INSURANCE
-    account.book(kind, insurance, time=time, symbol=symbol, ref=ref)
+    rest = account.balance(wallet)
+    if is_bankrupt:
+        book(kind.INSURANCE, -rest if is_last else outcome.insurance)
+    elif is_last and rest < 0:
+        book(kind.INSURANCE, -rest)
+    elif wallet != account.shared:
+        account.transfer(
+            wallet, account.shared, rest, time=time, symbol=symbol, ref=ref
+        )
     account.remove(symbol)
-    return insurance

@@ -10,7 +10,7 @@ from .account import Account
 from .crossing import Leg, first_crossing
 from .errors import InvariantError
 from .funding import FundingEvent, FundingStamp, settle_funding
-from .liquidation import Cause, LiquidationEvent, liquidate
+from .liquidation import Cause, LiquidationEvent, LiquidationPolicy, liquidate
 from .number import Number
 from .path import BEFORE_OPEN, Polyline
 from .position import Position
@@ -26,13 +26,17 @@ class BarWalk:
 
     Args:
         account: changed as the walk goes.
+        policy: what the venue does below maintenance; ``None``: the textbook.
 
     Attributes:
         share: of the bar elapsed so far.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(
+        self, account: Account, policy: LiquidationPolicy | None = None
+    ) -> None:
         self.account = account
+        self._policy = policy or LiquidationPolicy()
         self.share: Number = 1
         self._marks: dict[str, Number] = {}
         self._paths: Mapping[str, Polyline] = {}
@@ -236,5 +240,7 @@ class BarWalk:
         return events
 
     def _liquidate(self, wallet: Wallet, cause: Cause) -> list[Event]:
-        time, mark = self.time, self.mark
-        return [*liquidate(self.account, wallet, mark, time=time, cause=cause)]
+        account, time, policy = self.account, self.time, self._policy
+        return list(
+            liquidate(account, wallet, self.mark, time=time, cause=cause, policy=policy)
+        )

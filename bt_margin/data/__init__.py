@@ -4,6 +4,7 @@ from bt_margin.data.check import as_candles, as_funding, check_candles, check_fu
 from bt_margin.data.load import load_market
 from bt_margin.data.market import Market, SymbolData
 from bt_margin.data.survey import check_market, constant_funding
+from bt_margin.data.tiers import load_tiers
 
 __all__ = [
     "Market",
@@ -15,4 +16,5 @@ __all__ = [
     "check_market",
     "constant_funding",
     "load_market",
+    "load_tiers",
 ]

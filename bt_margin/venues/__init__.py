@@ -1,8 +1,18 @@
 """Venues: pages of dated facts, found by name."""
 
+from .binanceusdm import BINANCE_USDM
 from .generic import GENERIC
-from .venue import Venue, get_venue, register_venue, venue_names
+from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 
-__all__ = ["GENERIC", "Venue", "get_venue", "register_venue", "venue_names"]
+__all__ = [
+    "BINANCE_USDM",
+    "GENERIC",
+    "Venue",
+    "base_coin",
+    "get_venue",
+    "register_venue",
+    "venue_names",
+]
 
-register_venue(GENERIC)
+for _page in (BINANCE_USDM, GENERIC):
+    register_venue(_page)

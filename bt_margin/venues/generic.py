@@ -21,4 +21,6 @@ GENERIC = Venue(
     maintenance_basis=Basis.ENTRY,
     maker_fee_rate=0.0002,
     taker_fee_rate=0.0005,
+    sources=("textbook",),
+    unverified=("the rates are round numbers near those of large venues",),
 )

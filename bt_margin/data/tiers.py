@@ -1,0 +1,70 @@
+"""Tier tables from files: ccxt's ``fetch_leverage_tiers`` and Binance's brackets."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bt_margin.core.errors import DataError, UnknownNameError
+from bt_margin.core.tiers import Tier, TierTable
+
+__all__ = ["load_tiers"]
+
+
+def load_tiers(source: str | Path | Any, symbol: str) -> TierTable:
+    """The tiers of a symbol.
+
+    Args:
+        source: a JSON file, or its content: ccxt's mapping of unified symbols to
+            tiers, or Binance's list of ``{"symbol", "brackets"}``.
+        symbol: ``BTCUSDT`` or ``BTC/USDT:USDT``.
+
+    Raises:
+        DataError: the file is not of either shape.
+        UnknownNameError: it has no such symbol.
+    """
+    where = str(source) if isinstance(source, str | Path) else "tiers"
+    content = _read(Path(source)) if isinstance(source, str | Path) else source
+    tables = _tables(content, where)
+    key = _plain(symbol)
+    if key not in tables:
+        near = tuple(sorted(name for name in tables if name.startswith(key[:3])))
+        raise UnknownNameError(f"symbol in {where}", symbol, near)
+    try:
+        return TierTable(_tier(row) for row in tables[key])
+    except KeyError as error:
+        fix = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
+        raise DataError(where, f"{symbol} has a tier without {error}", fix) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(str(path), "cannot be read", "give a file there is") from error
+    except ValueError as error:
+        raise DataError(str(path), f"is not JSON: {error}", "fix the file") from error
+
+
+def _tables(content: Any, where: str) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Rows by plain symbol."""
+    if isinstance(content, Mapping):
+        return {_plain(name): rows for name, rows in content.items()}
+    if isinstance(content, list) and all("brackets" in entry for entry in content):
+        return {_plain(entry["symbol"]): entry["brackets"] for entry in content}
+    fix = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
+    raise DataError(where, "is no mapping of symbols and no list of brackets", fix)
+
+
+def _plain(symbol: str) -> str:
+    """``BTCUSDT`` of ``BTC/USDT:USDT``."""
+    return symbol.upper().partition(":")[0].replace("/", "")
+
+
+def _tier(row: Mapping[str, Any]) -> Tier:
+    """A tier of either shape; the deduction follows from the floors."""
+    if "notionalFloor" in row:
+        words = ("notionalFloor", "notionalCap", "maintMarginRatio", "initialLeverage")
+    else:
+        words = ("minNotional", "maxNotional", "maintenanceMarginRate", "maxLeverage")
+    return Tier(*(float(row[word]) for word in words))
