@@ -2,9 +2,6 @@
 
 import ast
 import sys
-from collections.abc import Sequence
-from datetime import datetime
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +14,23 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 
 from bt_margin.core.errors import MarginError, ParameterError
 from bt_margin.core.path import BarPath
-from bt_margin.data import Market, load_market
+from bt_margin.core.tiers import TierTable
+from bt_margin.data import Market, load_market, load_tiers
 from bt_margin.data.sample import sample_market
+from bt_margin.report.terminal import console, print_comparison, print_plans
 from bt_margin.study import (
     Comparison,
-    Run,
     StrategySource,
     bundled_strategies,
     compare,
+    plan_position,
 )
-from bt_margin.venues import venue_names
+from bt_margin.venues import get_venue, venue_names
 
 __all__ = ["main"]
-
-_MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
-_MIDDLING = 100  # columns that the whole table of liquidations needs
-_WIDE = 135  # columns that a table with one row for each run needs
 
 
 class _OneLineErrors(click.Group):
@@ -134,6 +128,12 @@ def main(context: click.Context) -> None:
     show_default=True,
     help=f"Whose rules hold: {', '.join(venue_names())}.",
 )
+@click.option(
+    "--tiers",
+    "tiers_path",
+    type=click.Path(),
+    help="JSON of ccxt's fetch_leverage_tiers or Binance's brackets [the venue's].",
+)
 @click.option("--cash", default=10_000.0, show_default=True, help="Starting cash.")
 @click.option(
     "--bar-path",
@@ -171,6 +171,7 @@ def compare_command(
     leverage: tuple[float, ...],
     modes: tuple[str, ...],
     venue: str,
+    tiers_path: str | None,
     cash: float,
     bar_path: str,
     fill_order: str,
@@ -199,10 +200,11 @@ def compare_command(
         "strategy_params": params,
         "broker_params": {"bar_path": bar_path, "fill_order": fill_order},
         "bounds": bounds,
+        "tiers": {s: load_tiers(tiers_path, s) for s in market} if tiers_path else None,
         "jobs": jobs,
     }
     comparison = _with_progress(source, market, options)
-    _print(comparison)
+    print_comparison(console(), comparison)
     if json_path:
         comparison.to_json(json_path)
         click.echo(f"\nEverything is in {json_path}")
@@ -239,7 +241,7 @@ def _with_progress(
     source: StrategySource, market: Market, options: dict[str, Any]
 ) -> Comparison:
     """Compare with a progress bar, which only a terminal shows."""
-    console = Console(stderr=True)
+    screen = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -248,7 +250,7 @@ def _with_progress(
         TimeElapsedColumn(),
     )
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=screen, transient=True, disable=not screen.is_terminal
     ) as bar:
         task = bar.add_task(source.title, total=None)
 
@@ -258,142 +260,83 @@ def _with_progress(
         return compare(source, market, progress=tell, **options)
 
 
-def _print(comparison: Comparison) -> None:
-    """Title, figures, liquidations and sentences."""
-    # Wide enough for a table when the output is a file or a pipe.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    first, last = (f"{time:%Y-%m-%d %H:%M}" for time in comparison.span)
-    console.print(
-        f"[bold]{comparison.strategy}[/bold] on {', '.join(comparison.symbols)}"
-        f" ({comparison.market}), {first} to {last} UTC"
-    )
-    console.print(
-        f"venue {comparison.venue}, cash {comparison.cash:,.2f};"
-        " off: stock accounting, no liquidation\n"
-    )
-    _print_figures(console, comparison)
-    if len(comparison.liquidations):
-        console.print()
-        console.print(_liquidations_table(comparison, console.width))
-    if comparison.bound_runs:
-        _print_bounds(console, comparison)
-    console.print()
-    for sentence in (*comparison.explain(), *comparison.notes):
-        console.print(sentence, soft_wrap=not sys.stdout.isatty())
+@main.command(name="price")
+@click.option(
+    "--side", default="long", show_default=True, help="Of the position: long or short."
+)
+@click.option("--entry", type=float, required=True, help="Entry price.")
+@click.option("--leverage", type=float, required=True, help="The setting.")
+@click.option("--notional", type=float, help="Worth at entry [that of one coin].")
+@click.option(
+    "--maintenance-margin-rate", "rate", type=float, help="Instead of a venue's tiers."
+)
+@click.option("--venue", default="generic", show_default=True, help="Whose rules hold.")
+@click.option("--symbol", default="BTCUSDT", show_default=True, help="Whose tiers.")
+@click.option("--compare", "all_venues", is_flag=True, help="All venues side by side.")
+def price_command(
+    side: str,
+    entry: float,
+    leverage: float,
+    notional: float | None,
+    rate: float | None,
+    venue: str,
+    symbol: str,
+    all_venues: bool,
+) -> None:
+    """Say where a planned isolated position would be liquidated.
 
-
-def _print_bounds(console: Console, comparison: Comparison) -> None:
-    """Spread of the main figures over the paths, and the bars it comes from."""
-    table = Table(
-        *("leverage", "mode", "figure", "result", "lowest", "highest"),
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title="Spread over four other paths inside the bars",
-        title_justify="left",
-        title_style="bold",
-    )
-    for row in comparison.spread.reset_index().to_dict("records"):
-        if row["figure"] in ("final_balance", "max_drawdown", "trades", "liquidations"):
-            numbers = [f"{row[name]:,.4g}" for name in ("result", "lowest", "highest")]
-            setting = (f"{row['leverage']:g}x", str(row["mode"]), str(row["figure"]))
-            table.add_row(*setting, *numbers)
-    console.print()
-    console.print(table)
-    bars = comparison.ambiguous_bars
-    console.print(
-        f"\n{len(bars)} ambiguous bars: something waited on both sides of the open"
-    )
-    for bar in bars.sort_values("stake", ascending=False).head(10).itertuples():
-        console.print(
-            f"{bar.leverage:g}x {bar.mode} {bar.time:%Y-%m-%d %H:%M} {bar.symbol}:"
-            f" {bar.above} above, {bar.below} below, {bar.stake:,.2f} at stake"
+    \b
+    Example:
+      bt-margin price --side long --entry 65000 --leverage 10
+      bt-margin price --entry 65000 --leverage 10 --notional 1000000 --compare
+    """  # noqa: D301
+    tiers = None if rate is None else TierTable.flat(rate, 1 / rate if rate else 1000)
+    names = venue_names() if all_venues else (venue,)
+    plans = [
+        plan_position(
+            get_venue(name),
+            side=side,
+            entry_price=entry,
+            leverage=leverage,
+            notional=notional,
+            symbol=symbol,
+            tiers=tiers,
         )
+        for name in names
+    ]
+    print_plans(console(), plans)
 
 
-def _shown_figures(run: Run) -> dict[str, str]:
-    """The figures of a run by their heading, as a person reads them."""
-    figures = run.figures
-    use = figures.peak_margin_use
-    return {
-        "final balance": f"{figures.final_balance:,.2f}",
-        "return": f"{figures.total_return:+.1%}",
-        "max drawdown": f"{figures.max_drawdown:.1%}",
-        "trades": str(figures.trades),
-        "liqui-\ndations": str(figures.liquidations),
-        "refused\norders": str(figures.refused_orders),
-        "worst loss\non margin": f"{figures.worst_loss_on_margin:.1%}",
-        "fees": f"{figures.fees:,.2f}",
-        "funding": f"{figures.funding:,.2f}",
-        "peak\nmargin use": "-" if isnan(use) else f"{use:.1%}",
-        "idle balance": f"{figures.idle_balance:,.2f}",
-    }
+@main.command(name="venues")
+@click.argument("name", required=False)
+def venues_command(name: str | None) -> None:
+    """List the venues, or the rules of venue NAME.
 
-
-def _print_figures(console: Console, comparison: Comparison) -> None:
-    """The figures: a row for each run, or on a narrow screen a column."""
-    if console.width >= _WIDE:
-        console.print(_wide_table(comparison.runs))
+    \b
+    Example:
+      bt-margin venues binanceusdm
+    """  # noqa: D301
+    if name is None:
+        for one in venue_names():
+            click.echo(one)
         return
-    for leverage in dict.fromkeys(run.leverage for run in comparison.runs):
-        runs = [run for run in comparison.runs if run.leverage == leverage]
-        console.print(_narrow_table(f"{leverage:g}x", runs))
-
-
-def _wide_table(runs: Sequence[Run]) -> Table:
-    """One row for each leverage and mode."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("leverage", justify="right")
-    table.add_column("mode")
-    for heading in _shown_figures(runs[0]):
-        table.add_column(heading, justify="right")
-    for run in runs:
-        table.add_row(f"{run.leverage:g}x", run.mode, *_shown_figures(run).values())
-    return table
-
-
-def _narrow_table(title: str, runs: Sequence[Run]) -> Table:
-    """One column for each mode of a leverage."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(title)
-    for run in runs:
-        table.add_column(run.mode, justify="right")
-    columns = [_shown_figures(run) for run in runs]
-    for heading in columns[0]:
-        words = heading.replace("-\n", "").replace("\n", " ")
-        table.add_row(words, *(column[heading] for column in columns))
-    return table
-
-
-def _liquidations_table(comparison: Comparison, width: int) -> Table:
-    """The first liquidations; a narrow screen leaves size and entry out."""
-    events = comparison.liquidations
-    title = f"{len(events)} liquidations"
-    if len(events) > _MOST_LIQUIDATIONS:
-        title += f", the first {_MOST_LIQUIDATIONS}"
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for heading in ("run", "time (UTC)", "symbol"):
-        table.add_column(heading)
-    is_wide = width >= _MIDDLING
-    for heading in (*(("size", "entry") if is_wide else ()), "mark", "cause", "loss"):
-        table.add_column(heading, justify="right")
-    for event in events.head(_MOST_LIQUIDATIONS).to_dict("records"):
-        moment: datetime = event["time"]
-        size_and_entry = (f"{event['size']:,.6g}", f"{event['entry_price']:,.8g}")
-        table.add_row(
-            f"{event['leverage']:g}x {event['mode']}",
-            f"{moment:%Y-%m-%d %H:%M:%S}",
-            str(event["symbol"]),
-            *(size_and_entry if is_wide else ()),
-            f"{event['mark_price']:,.8g}",
-            str(event["cause"]),
-            f"{event['loss']:,.2f}",
-        )
-    return table
+    venue = get_venue(name)
+    policy = venue.liquidation
+    rows = {
+        "maintenance on": f"notional at {venue.maintenance_basis}",
+        "closing fee in maintenance": f"{venue.closing_fee_rate:.4%}",
+        "maker, taker": f"{venue.maker_fee_rate:.4%}, {venue.taker_fee_rate:.4%}",
+        "cross margin on": f"notional at {venue.cross_margin_basis}",
+        "isolated margin on": f"notional at {venue.isolated_margin_basis}",
+        "liquidation": f"at {policy.settlement}, fee {policy.fee_rate:.4%},"
+        f" cancels the orders of the {policy.cancel}",
+        "tiers": f"{', '.join(sorted(venue.tables)) or 'one for all'}"
+        + (f", as of {venue.tables_as_of}" if venue.tables_as_of else ""),
+        "highest leverage": f"{venue.max_leverage:g}",
+    }
+    for heading, value in rows.items():
+        click.echo(f"{heading:28}{value}")
+    for source in venue.sources:
+        click.echo(f"{'source':28}{source}")
+    for point in venue.unverified:
+        click.echo(f"{'not verified':28}{point}")

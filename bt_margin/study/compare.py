@@ -10,6 +10,7 @@ import joblib
 import pandas as pd
 
 from bt_margin.core.errors import ParameterError
+from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, check_market
 
 from .bounds import BOUND_PATHS, ambiguous_bars, spread
@@ -145,6 +146,7 @@ def compare(
     cash: float = 10_000,
     strategy_params: Mapping[str, Any] | None = None,
     broker_params: Mapping[str, Any] | None = None,
+    tiers: Mapping[str, TierTable] | None = None,
     bounds: bool = False,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -164,6 +166,7 @@ def compare(
         cash: starting cash of every run.
         strategy_params: parameters of the strategy.
         broker_params: further parameters of `MarginBroker`, such as ``bar_path``.
+        tiers: by symbol, instead of the venue's; see `load_tiers`.
         bounds: run each mode with margin under four further paths as well, to see
             how much of the result hangs on the path inside the bars.
         jobs: processes to use; ``None``: this one.
@@ -179,7 +182,7 @@ def compare(
     _check_choices(wanted, leverages)
     params, settings = dict(strategy_params or {}), dict(broker_params or {})
     setups = [
-        Setup(source, mode, float(lever), venue, cash, params, settings)
+        Setup(source, mode, float(lever), venue, cash, params, settings, tiers or {})
         for lever in leverages
         for mode in wanted
     ]

@@ -8,12 +8,13 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 
-from bt_margin.broker import Ambiguity, MarginBroker, PerpData
+from bt_margin.broker import Ambiguity, MarginBroker, PerpCommission, PerpData
 from bt_margin.core.errors import MarginError, StrategyError
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
 from bt_margin.core.path import BarPath
+from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market
 from bt_margin.venues import get_venue
 
@@ -36,6 +37,7 @@ class Setup:
         cash: starting cash.
         strategy_params: parameters of the strategy.
         broker_params: further parameters of `MarginBroker`.
+        tiers: by symbol, instead of the venue's.
     """
 
     source: StrategySource
@@ -45,6 +47,7 @@ class Setup:
     cash: float
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
     broker_params: Mapping[str, Any] = field(default_factory=dict)
+    tiers: Mapping[str, TierTable] = field(default_factory=dict)
 
     def broker(self) -> MarginBroker:
         """The broker of the run.
@@ -62,6 +65,9 @@ class Setup:
         if self.mode == "off":
             fee = get_venue(self.venue).taker_fee_rate
             broker.setcommission(commission=fee, leverage=self.leverage)
+            return broker
+        for symbol, tiers in self.tiers.items():
+            broker.addcommissioninfo(PerpCommission(tiers=tiers), name=symbol)
         return broker
 
 
