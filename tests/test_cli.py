@@ -173,3 +173,61 @@ def test_a_bad_strategy_file_is_named(folder: Path, text: str, message: str) -> 
     result = run("compare", folder / "hold.py", "--data", folder)
     assert_one_line(result, message)
     assert "hold.py" in result.stderr
+
+
+# price and venues
+
+
+def test_price_says_where_a_position_would_be_liquidated() -> None:
+    result = run("price", "--entry", "65000", "--leverage", "10")
+    assert result.exit_code == 0, result.stderr
+    for word in ("58,825", "-9.50%", "58,500", "325.00"):
+        assert word in result.stdout
+
+
+def test_price_compares_all_venues() -> None:
+    result = run("price", "--entry", "2000", "--leverage", "20", "--compare")
+    assert result.exit_code == 0, result.stderr
+    assert "binanceusdm" in result.stdout
+    assert "generic" in result.stdout
+
+
+def test_price_takes_a_rate_of_ones_own() -> None:
+    # A fifth below 100, and 1 % of it less: 81.
+    result = run(
+        *("price", "--entry", "100", "--leverage", "5"),
+        *("--maintenance-margin-rate", "0.01"),
+    )
+    assert "81" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--leverage", "0"], "leverage is 0", id="leverage 0"),
+        pytest.param(["--leverage", "200"], "at most 125", id="above the bound"),
+        pytest.param(["--leverage", "5", "--side", "up"], "long", id="side"),
+        pytest.param(["--leverage", "5", "--venue", "x"], "unknown venue", id="venue"),
+        pytest.param([], "--leverage", id="nothing given"),
+    ],
+)
+def test_a_price_that_cannot_be_is_one_line(words: list[str], message: str) -> None:
+    assert_one_line(run("price", "--entry", "100", *words), message)
+
+
+def test_venues_lists_them_and_a_page_says_what_is_not_verified() -> None:
+    assert run("venues").stdout.split() == ["binanceusdm", "generic"]
+    page = run("venues", "binanceusdm").stdout
+    for word in ("notional at mark", "1.2500%", "not verified", "2024-10-24"):
+        assert word in page
+    assert_one_line(run("venues", "mtgox"), "unknown venue 'mtgox'")
+
+
+def test_compare_at_a_venue_with_tiers_from_a_file(folder: Path) -> None:
+    rows = '[{"minNotional": 0, "maxNotional": 1e9, "maintenanceMarginRate": 0.01,'
+    text = '{"X": ' + rows + ' "maxLeverage": 50}]}'
+    (folder / "tiers.json").write_text(text, encoding="utf-8")
+    words = ("compare", folder / "hold.py", "--data", folder, "--venue", "binanceusdm")
+    assert_one_line(run(*words, "--leverage", "10"), "unknown coin of binanceusdm")
+    tiers = ("--tiers", folder / "tiers.json", "--leverage", "10")
+    assert run(*words, *tiers).exit_code == 0

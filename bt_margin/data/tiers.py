@@ -57,8 +57,10 @@ def _tables(content: Any, where: str) -> dict[str, Sequence[Mapping[str, Any]]]:
 
 
 def _plain(symbol: str) -> str:
-    """``BTCUSDT`` of ``BTC/USDT:USDT``."""
-    return symbol.upper().partition(":")[0].replace("/", "")
+    """``BTCUSDT`` of ``BTC/USDT:USDT``; a dated future keeps its date."""
+    pair, _, settled = symbol.upper().partition(":")
+    _, dash, expiry = settled.partition("-")
+    return pair.replace("/", "") + dash + expiry
 
 
 def _tier(row: Mapping[str, Any]) -> Tier:

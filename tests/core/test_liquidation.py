@@ -282,3 +282,64 @@ def test_who_pays_for_a_gap_beyond_the_margin(
     assert account.balance(account.shared) == shared
     assert account.balance(wallet) == 0
     assert (event.insurance, event.fill_price) == (insurance, fill_price)
+
+
+# Closed in the market: what is left after slippage and fee returns
+
+
+def closed_in_the_market(
+    mode: MarginMode, fee_rate: Any, slippage: Any = 0
+) -> tuple[Account, LiquidationEvent]:
+    """10 long from 100 at 10x on 1,000, closed at 92 with 20 of margin left."""
+    account = Account(exact(1000))
+    contract = Contract("BTC", TierTable.flat(0, 100))
+    lever = exact(10)
+    apply_fill(account, contract, exact(10), exact(100), leverage=lever, mode=mode)
+    wallet = account.wallet_of("BTC")
+    policy = LiquidationPolicy(
+        Settlement.MARKET, fee_rate=exact(fee_rate), slippage=exact(slippage)
+    )
+    (event,) = liquidate(
+        account,
+        wallet,
+        lambda _: exact(92),
+        time=NOON,
+        cause=Cause.PRICE,
+        policy=policy,
+    )
+    return account, event
+
+
+@pytest.mark.parametrize(
+    ("fee_rate", "slippage", "price", "fee", "left"),
+    [
+        pytest.param(0, 0, 92, 0, 920, id="all of the 20 returns"),
+        # 920 * 0.01 = 9.2
+        pytest.param("0.01", 0, 92, "-9.2", "910.8", id="the fee is taken"),
+        pytest.param("0.05", 0, 92, -20, 900, id="the fee is at most what is left"),
+        # 92 * 0.99 = 91.08: 10.8 left, less 910.8 * 0.01 = 9.108
+        pytest.param("0.01", "0.01", "91.08", "-9.108", "901.692", id="slippage, fee"),
+    ],
+)
+def test_a_market_close_returns_what_is_left(
+    fee_rate: Any, slippage: Any, price: Any, fee: Any, left: Any
+) -> None:
+    account, event = closed_in_the_market(MarginMode.ISOLATED, fee_rate, slippage)
+    assert (event.fill_price, event.fee) == (exact(price), exact(fee))
+    assert event.insurance == 0
+    assert account.balance(account.shared) == exact(left)
+    assert account.wallet_balance == exact(left)
+
+
+def test_a_market_close_in_cross_leaves_the_rest_in_the_pool() -> None:
+    account, event = closed_in_the_market(MarginMode.CROSS, "0.01")
+    # 1,000 - 80 - 9.2
+    assert account.balance(account.shared) == exact("910.8")
+    assert event.margin_before.margin_balance == 920
+
+
+def test_a_market_close_beyond_bankruptcy_is_paid_by_the_fund() -> None:
+    # 92 * 0.97 = 89.24, below the bankruptcy price of 90: settled there, no fee.
+    account, event = closed_in_the_market(MarginMode.ISOLATED, "0.01", "0.03")
+    assert (event.fill_price, event.fee) == (90, 0)
+    assert account.wallet_balance == 900
