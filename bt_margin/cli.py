@@ -329,7 +329,12 @@ def venues_command(name: str | None) -> None:
         "cross margin on": f"notional at {venue.cross_margin_basis}",
         "isolated margin on": f"notional at {venue.isolated_margin_basis}",
         "liquidation": f"at {policy.settlement}, fee {policy.fee_rate:.4%},"
-        f" cancels the orders of the {policy.cancel}",
+        f" cancels the orders of the {policy.cancel}"
+        + (
+            f", all is lost below {policy.backstop:.1%} of maintenance"
+            if policy.backstop
+            else ""
+        ),
         "tiers": f"{', '.join(sorted(venue.tables)) or 'one for all'}"
         + (f", as of {venue.tables_as_of}" if venue.tables_as_of else ""),
         "highest leverage": f"{venue.max_leverage:g}",

@@ -56,12 +56,15 @@ class LiquidationPolicy:
         fee_rate: share of the closed notional, never more than what is left; only
             with ``MARKET``.
         slippage: share of mark by which a market close is worse: an assumption.
+        backstop: share of maintenance margin; with less left than that the venue
+            takes all of it, also with ``MARKET``.
     """
 
     settlement: Settlement = Settlement.BANKRUPTCY
     cancel: OrderScope = OrderScope.WALLET
     fee_rate: Number = 0
     slippage: Number = 0
+    backstop: Number = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,8 @@ def _outcome(
     contract, size = position.contract, position.size
     cost = position.notional(mark) * policy.slippage
     left = share - cost
-    if policy.settlement is Settlement.BANKRUPTCY or left <= 0:
+    least = position.maintenance_margin(mark) * policy.backstop
+    if policy.settlement is Settlement.BANKRUPTCY or left <= 0 or share < least:
         return _Outcome(contract.price_at_cost(size, mark, share), 0, -share)
     fill_price = contract.price_at_cost(size, mark, cost)
     fee = min(left, contract.notional(size, fill_price) * policy.fee_rate)
@@ -220,11 +224,7 @@ def _book(
     outcome: _Outcome,
     time: datetime,
 ) -> None:
-    """Book one position's end.
-
-    At bankruptcy the last position of the wallet takes what is left, so that rounding
-    leaves no dust in it.
-    """
+    """Book one position's end; the last of a wallet at bankruptcy leaves no dust."""
     symbol, ref, kind = position.contract.symbol, "liquidation", LedgerEntryKind
 
     def book(kind: LedgerEntryKind, amount: Number) -> None:

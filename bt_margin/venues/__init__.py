@@ -2,11 +2,13 @@
 
 from .binanceusdm import BINANCE_USDM
 from .generic import GENERIC
+from .hyperliquid import HYPERLIQUID
 from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 
 __all__ = [
     "BINANCE_USDM",
     "GENERIC",
+    "HYPERLIQUID",
     "Venue",
     "base_coin",
     "get_venue",
@@ -14,5 +16,5 @@ __all__ = [
     "venue_names",
 ]
 
-for _page in (BINANCE_USDM, GENERIC):
+for _page in (BINANCE_USDM, GENERIC, HYPERLIQUID):
     register_venue(_page)

@@ -343,3 +343,30 @@ def test_a_market_close_beyond_bankruptcy_is_paid_by_the_fund() -> None:
     account, event = closed_in_the_market(MarginMode.ISOLATED, "0.01", "0.03")
     assert (event.fill_price, event.fee) == (90, 0)
     assert account.wallet_balance == 900
+
+
+@pytest.mark.parametrize(
+    ("mark", "left"),
+    [
+        # 5 % of 1,000 is asked for, and two thirds of it are 33 1/3.
+        pytest.param(94, 940, id="40 left: they return"),
+        pytest.param(93, 900, id="30 left: the backstop takes them"),
+    ],
+)
+def test_below_the_backstop_nothing_returns(mark: int, left: int) -> None:
+    account = Account(exact(1000))
+    contract = Contract(
+        "BTC", TierTable.flat(exact("0.05"), 20), maintenance_basis=Basis.ENTRY
+    )
+    isolated, lever = MarginMode.ISOLATED, exact(10)
+    apply_fill(account, contract, exact(10), exact(100), leverage=lever, mode=isolated)
+    policy = LiquidationPolicy(Settlement.MARKET, backstop=exact("2/3"))
+    liquidate(
+        account,
+        account.wallet_of("BTC"),
+        lambda _: exact(mark),
+        time=NOON,
+        cause=Cause.PRICE,
+        policy=policy,
+    )
+    assert account.wallet_balance == left

@@ -36,7 +36,9 @@ def test_every_page_is_whole(name: str) -> None:
 
 
 def test_an_unknown_venue_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UnknownNameError, match="choose one of binanceusdm, generic"):
+    with pytest.raises(
+        UnknownNameError, match="choose one of binanceusdm, generic, hyperliquid"
+    ):
         get_venue("mtgox")
 
 
@@ -98,6 +100,26 @@ def test_the_tier_is_that_of_the_notional_at_the_liquidation_price() -> None:
     assert plan.initial_margin == 100_000
     assert plan.bankruptcy_price == pytest.approx(1_900)
     assert "0.0065 - 950.00" in plan.formula
+
+
+# Hyperliquid
+
+
+@pytest.mark.parametrize(
+    ("coin", "notional", "expected"),
+    [
+        # The wiki's example at a highest leverage of 20: 10,000 asks for 250.
+        pytest.param("SOL", 10_000, 250, id="SOL: 10,000 / (2 * 20)"),
+        pytest.param("BTC", 80_000, 1_000, id="BTC: 80,000 / (2 * 40)"),
+        # 150,000,000 * (1/40 - 1/80) = 1,875,000 are deducted beyond the floor.
+        pytest.param("BTC", 200_000_000, 3_125_000, id="BTC beyond its floor"),
+    ],
+)
+def test_hyperliquid_asks_for_half_of_the_smallest_initial_margin(
+    coin: str, notional: float, expected: float
+) -> None:
+    table = get_venue("hyperliquid").tables[coin]
+    assert table.maintenance_margin(notional) == pytest.approx(expected)
 
 
 def test_generic_is_the_textbook() -> None:
