@@ -212,6 +212,8 @@ def compare_command(
 
 def _check_writable(path: str | None) -> None:
     """Refuse a place that cannot be written before the runs, not after them."""
+    if path and Path(path).is_dir():
+        raise ParameterError("--json", path, "it is a folder: give a file")
     if path and not Path(path).absolute().parent.is_dir():
         fix = f"make the folder {Path(path).absolute().parent} first"
         raise ParameterError("--json", path, fix)

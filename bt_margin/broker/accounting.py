@@ -11,7 +11,12 @@ from typing import Any
 import backtrader as bt
 
 from bt_margin.core.account import Account
-from bt_margin.core.errors import BalanceError, MarginError, ParameterError
+from bt_margin.core.errors import (
+    BalanceError,
+    MarginError,
+    ParameterError,
+    UnknownNameError,
+)
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import Ledger, LedgerEntryKind
 from bt_margin.core.liquidation import LiquidationEvent
@@ -97,6 +102,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
     def init(self) -> None:
         """Begin a run: every field that a run changes is made here."""
         super().init()
+        self._is_running = False
         self.liquidations: list[LiquidationEvent] = []
         self.fundings: list[FundingEvent] = []
         self._terms: dict[Any, Terms] = {}
@@ -126,12 +132,24 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             self._make_instrument,
             follow_clones=self.p.same_instrument,
         )
+        self._check_feeds()
         for data in self._instruments.feeds:
             leader = self._instruments.leader(data)
             self.terms(data)
             if leader is not data:
                 self.positions[data] = self.positions[leader]
                 data.compensate(leader)  # Backtrader books its trades on the leader
+
+    def _check_feeds(self) -> None:
+        """Refuse names that no feed has, and coins beside quote currency."""
+        feeds = self._instruments.feeds
+        names = tuple(data._name for data in feeds)
+        for name in (*self._mark_frames, *self._funding_frames):
+            if name not in names:
+                raise UnknownNameError("feed", name, names)
+        if len({self.terms(data).contract.inverse for data in feeds}) > 1:
+            fix = "give each settle currency a broker of its own"
+            raise ParameterError("inverse", "inverse beside linear contracts", fix)
 
     def stop(self) -> None:
         """End the run; what it left can be asked until the next one."""
@@ -244,7 +262,9 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         if self._is_off:
             super().add_cash(cash)
             return
-        amount, available = finite_number("cash", cash), self.available_balance()
+        amount = finite_number("cash", cash)
+        shared = float(self.account.balance(self.account.shared))
+        available = min(self.available_balance(), max(0.0, shared))
         if -amount > available:
             raise BalanceError(
                 f"withdrawal of {-amount}: only {available} is available;"
@@ -255,7 +275,8 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             self._fundshares = amount / self.p.fundstartval
         else:
             self._fundshares += amount / self._fundval
-        self.account.book(LedgerEntryKind.DEPOSIT, amount, time=self._walk.time)
+        time = self._walk.time if self._walk.has_begun else None
+        self.account.book(LedgerEntryKind.DEPOSIT, amount, time=time)
         self._get_value()
 
     def _get_value(

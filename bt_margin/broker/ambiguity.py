@@ -181,7 +181,7 @@ def _liquidation_after(
     fork = broker.account.fork()
     leverage, mode = terms.leverage_at(price), terms.mode
     margin = terms.opening_margin(size, price)
-    if margin > fork.available_balance(broker.mark_of_symbol):
+    if margin > broker.available_to_open(leader, fork):
         return None
     apply_fill(fork, terms.contract, size, price, leverage=leverage, mode=mode)
     found = fork.liquidation_price(terms.contract.symbol, broker.mark_of_symbol)

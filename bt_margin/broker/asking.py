@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bt_margin.core.errors import MarginError
 from bt_margin.core.margin import MarginSummary, bankruptcy_price
 
 __all__ = ["Asking"]
@@ -9,6 +10,8 @@ __all__ = ["Asking"]
 
 class Asking:
     """Questions that a margin broker answers. Amounts are in the settle currency.
+
+    With stock accounting every question raises a `MarginError` that says so.
 
     Without a ``data`` an answer is about all wallets; with one, about the wallet
     that holds the data's position (the shared one where there is none).
@@ -18,7 +21,15 @@ class Asking:
     _walk: Any
     _desk: Any
     _instruments: Any
+    _is_off: bool
     terms: Any
+
+    def _require_margin(self) -> None:
+        if self._is_off:
+            raise MarginError(
+                'margin_mode="off" is stock accounting, which knows no margin: ask'
+                " getcash() and getvalue(), or look at broker.p.margin_mode first"
+            )
 
     def instrument(self, data: Any) -> Any:
         """The feed as the broker sees it."""
@@ -47,16 +58,29 @@ class Asking:
         return float(self._walk.mark(symbol))
 
     def mark(self, data: Any) -> float:
-        """Mark price of a feed."""
+        """Mark price of a feed.
+
+        Raises:
+            MarginError: the feed has not begun.
+        """
+        self._require_margin()
+        if self._instruments[data].bar is None:
+            raise MarginError(f"{data._name} has no bar yet: ask after its first one")
         return self.mark_of_symbol(self._instruments[data].symbol)
 
     def available_balance(self) -> float:
         """What a new order or a transfer may use; never below 0."""
+        self._require_margin()
         locked = self._desk.locked()
         return float(self.account.available_balance(self.mark_of_symbol, locked))
 
+    def available_to_open(self, data: Any, account: Any) -> float:
+        """What opening a position of a feed may use on an account like the broker's."""
+        return float(self._desk.available(account, self.terms(data), 0.0))
+
     def margin_summary(self, data: Any = None) -> MarginSummary:
         """Margin balance, initial and maintenance margin; resting orders apart."""
+        self._require_margin()
         account = self.account
         if data is not None:
             return self._wallet_summary(self._wallet(data))
@@ -93,12 +117,14 @@ class Asking:
 
     def wallet_balance(self, data: Any = None) -> float:
         """Balance; nothing unrealized."""
+        self._require_margin()
         if data is None:
             return float(self.account.wallet_balance)
         return float(self.account.balance(self._wallet(data)))
 
     def liquidation_price(self, data: Any) -> float | None:
         """Mark that liquidates the feed's position; ``None``: no position or price."""
+        self._require_margin()
         symbol = self._instruments[data].symbol
         if symbol not in self.account.positions:
             return None
@@ -107,6 +133,7 @@ class Asking:
 
     def bankruptcy_price(self, data: Any) -> float | None:
         """Mark at which the wallet of the feed's position holds nothing."""
+        self._require_margin()
         symbol = self._instruments[data].symbol
         position = self.account.positions.get(symbol)
         if position is None:
@@ -126,8 +153,11 @@ class Asking:
 
     def leverage_setting(self, data: Any) -> float:
         """Leverage of the feed's next fill."""
-        return float(self.terms(data).leverage_at(self.mark(data)))
+        self._require_margin()
+        terms = self.terms(data)
+        return float(terms.leverage or terms.leverage_at(self.mark(data)))
 
     def margin_mode_of(self, data: Any) -> str:
         """``"isolated"`` or ``"cross"``."""
+        self._require_margin()
         return str(self.terms(data).mode)

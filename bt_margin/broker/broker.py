@@ -389,8 +389,7 @@ class MarginBroker(AccountBroker):
             size = min(size, against, key=abs)
             if not against:
                 order.cancel()
-                self.notify(order)
-                self._ococheck(order)
+                self._withdraw(order)
         return float(size)
 
     def _book_fill(

@@ -6,6 +6,7 @@ live from their parent's fill on, of an OCO pair the first touched wins, a stop-
 waits for its limit after its trigger, and a trailing stop moves along the path.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ class PathMatcher:
         broker = self._broker
         self._alive_since, self._done = {}, set()
         broker.expire_orders()
-        met = [order.ref for order in self._orders()]
+        met = {order.ref for order in self._orders()}
         while (found := self._next()) is not None:
             order, hit = found
             broker.walk_to(hit.share, order)
@@ -192,6 +193,9 @@ def _reach(
     share = path.first_touch(level, start)
     if share is None:
         return None
+    ends = sorted((path.price_before(share), path.price_at(share)))
+    if ends[0] < level < ends[1]:  # jumped over: nothing was traded at the level
+        return _Hit(share, path.price_at(share), is_beyond=True, slips=slips)
     return _Hit(share, level, is_beyond=False, slips=slips)
 
 
@@ -209,11 +213,12 @@ def _trail(order: Any, path: Polyline, start: float) -> _Hit | None:
     here, share = path.price_at(start), start
     if (here >= stop) if is_buy else (here <= stop):
         return _Hit(start, here, is_beyond=True, slips=True)
-    for end, price in zip(path.shares, path.prices, strict=True):
-        if end < start:
-            continue
+    first = bisect_right(path.shares, start)
+    for end, price in zip(path.shares[first:], path.prices[first:], strict=True):
         stop = _followed(order, here, stop)
         if (price >= stop) if is_buy else (price <= stop):
+            if end == share:  # jumped over: nothing was traded at the stop
+                return _Hit(share, price, is_beyond=True, slips=True)
             part = (stop - here) / (price - here)
             moment = share + (end - share) * part
             return _Hit(moment, stop, is_beyond=False, slips=True)

@@ -92,9 +92,11 @@ class OrderDesk:
         for order in self._resting():
             if exclude is None or self._group(order) != self._group(exclude):
                 quantity = abs(order.executed.remsize)
-                by_data.setdefault(order.data, []).append((order, quantity))
+                leader = self._broker.leader(order.data)
+                by_data.setdefault(leader, []).append((order, quantity))
         if include is not None:
-            by_data.setdefault(include[0].data, []).append(include)
+            leader = self._broker.leader(include[0].data)
+            by_data.setdefault(leader, []).append(include)
         return sum(self._locked_by(data, found) for data, found in by_data.items())
 
     def _resting(self) -> Iterator[Any]:
@@ -193,7 +195,7 @@ class OrderDesk:
         contract = self._broker.terms(order.data).contract
         symbol, size = contract.symbol, order.executed.remsize
         if not size:
-            return f"{symbol}: the size is below the size step {contract.size_step:g}"
+            return f"{symbol}: the size is below the size step {contract.size_step}"
         price = self._reference_price(order)
         if not self._trial_or_account().split_fill(symbol, size, price).opened:
             return None
@@ -239,8 +241,7 @@ class OrderDesk:
             fee = terms.fee(quantity, price, is_maker=is_maker)
             return self.locked(include=(order, quantity)) - locked - fee
 
-        account = self._trial_or_account()
-        have = account.available_balance(self._broker.mark_of_symbol, locked)
+        have = self.available(self._trial_or_account(), terms, locked)
         return self._shortfall(terms, opened, price, need, have)
 
     def _check_immediate(
@@ -250,7 +251,7 @@ class OrderDesk:
         if change.closed:
             self._apply(trial, terms, change.closed, price)
         if change.opened:
-            have = self._available(trial, terms, self.locked())
+            have = self.available(trial, terms, self.locked())
             need = self._opening_need(terms, price, is_maker=False)
             shortfall = self._shortfall(terms, change.opened, price, need, have)
             if shortfall is not None:
@@ -264,7 +265,7 @@ class OrderDesk:
         """Whether the opening part of a fill can be afforded now."""
         terms = self._broker.terms(order.data)
         locked = self.locked(exclude=order)
-        have = self._available(self._broker.account, terms, locked)
+        have = self.available(self._broker.account, terms, locked)
         need = self._opening_need(terms, price, is_maker=is_maker)
         return self._shortfall(terms, opened, price, need, have)
 
@@ -276,11 +277,12 @@ class OrderDesk:
 
         def need(quantity: float) -> float:
             fee = terms.fee(quantity, price, is_maker=is_maker)
-            return terms.opening_margin(quantity, price) - fee
+            # A rebate comes with the fill and cannot pay for it.
+            return terms.opening_margin(quantity, price) + max(0.0, -fee)
 
         return need
 
-    def _available(self, account: Account, terms: Terms, locked: float) -> float:
+    def available(self, account: Account, terms: Terms, locked: float) -> float:
         """What an opening fill may use; an isolated margin is paid in cash."""
         available = account.available_balance(self._broker.mark_of_symbol, locked)
         wallet = account.wallet_for(terms.contract.symbol, terms.mode)

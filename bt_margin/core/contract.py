@@ -98,13 +98,13 @@ class Contract:
     def _snapped(value: Number, step: Number | None, *, round_up: bool) -> Number:
         """``value`` on a multiple of ``step``.
 
-        Within a billionth of a step counts as on it: 0.3 / 0.1 is 2.9999999999999996
-        in floats, and three steps to a trader.
+        Within a billionth of a step, or of a trillionth of the value, counts as on it:
+        0.3 / 0.1 is 2.9999999999999996 in floats, and three steps to a trader.
         """
         if step is None:
             return value
         steps = value / step
         nearest = round(steps)
-        if abs(steps - nearest) * 10**9 < 1:
+        if abs(steps - nearest) * 10**9 < 1 + nearest / 10**3:
             return step * nearest
         return step * (int(steps) + round_up)

@@ -102,9 +102,8 @@ class Polyline:
         here, before = start, self.price_at(start)
         if before == level:
             return start
-        for end, after in zip(self.shares, self.prices, strict=True):
-            if end < start or (end, after) == (here, before):
-                continue
+        first = bisect_right(self.shares, start)
+        for end, after in zip(self.shares[first:], self.prices[first:], strict=True):
             if min(before, after) <= level <= max(before, after):
                 return here + (end - here) * ((level - before) / (after - before))
             here, before = end, after

@@ -72,6 +72,11 @@ class BarWalk:
         self.share = BEFORE_OPEN
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there was a bar."""
+        return self._start is not None
+
+    @property
     def time(self) -> datetime:
         """The moment the walk has reached, UTC."""
         if self._start is None:

@@ -166,10 +166,10 @@ def _choose_trade(symbol: str, files: list[_File], interval: str | None) -> _Fil
 
 
 def _choose_mark(files: list[_File], trade: pd.Timedelta) -> _File | None:
-    """The finest mark candles that trade candles can hold, else the finest."""
+    """Mark candles on the trade candles' grid, else the finest there are."""
     marks = [file for file in files if file.kind == "mark"]
-    coarse = [file for file in marks if file.duration >= trade]
-    return next(iter(coarse or marks), None)
+    same = [file for file in marks if file.duration == trade]
+    return min(same or marks, key=lambda file: file.duration, default=None)
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, int]:

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt_margin.core.errors import DataError, UnknownNameError
+from bt_margin.core.errors import DataError, MarginError, UnknownNameError
 from bt_margin.core.tiers import Tier, TierTable
 
 __all__ = ["load_tiers"]
+
+_FIX = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
 
 
 def load_tiers(source: str | Path | Any, symbol: str) -> TierTable:
@@ -33,8 +35,11 @@ def load_tiers(source: str | Path | Any, symbol: str) -> TierTable:
     try:
         return TierTable(_tier(row) for row in tables[key])
     except KeyError as error:
-        fix = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
-        raise DataError(where, f"{symbol} has a tier without {error}", fix) from error
+        raise DataError(where, f"{symbol} has a tier without {error}", _FIX) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, MarginError):
+            raise
+        raise DataError(where, f"{symbol} has no tiers: {error}", _FIX) from error
 
 
 def _read(path: Path) -> Any:
@@ -50,10 +55,12 @@ def _tables(content: Any, where: str) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Rows by plain symbol."""
     if isinstance(content, Mapping):
         return {_plain(name): rows for name, rows in content.items()}
-    if isinstance(content, list) and all("brackets" in entry for entry in content):
+    if isinstance(content, list) and all(
+        isinstance(entry, Mapping) and {"symbol", "brackets"} <= set(entry)
+        for entry in content
+    ):
         return {_plain(entry["symbol"]): entry["brackets"] for entry in content}
-    fix = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
-    raise DataError(where, "is no mapping of symbols and no list of brackets", fix)
+    raise DataError(where, "is no mapping of symbols and no list of brackets", _FIX)
 
 
 def _plain(symbol: str) -> str:
@@ -69,4 +76,6 @@ def _tier(row: Mapping[str, Any]) -> Tier:
         words = ("notionalFloor", "notionalCap", "maintMarginRatio", "initialLeverage")
     else:
         words = ("minNotional", "maxNotional", "maintenanceMarginRate", "maxLeverage")
-    return Tier(*(float(row[word]) for word in words))
+    floor, cap, rate, leverage = (row[word] for word in words)
+    ceiling = float("inf") if cap is None else float(cap)
+    return Tier(float(floor), ceiling, float(rate), float(leverage))

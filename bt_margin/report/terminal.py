@@ -19,14 +19,16 @@ _WIDE = 135  # columns that a table with one row for each run needs
 
 def console() -> Console:
     """Standard output; wide enough for a table when it is a file or a pipe."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    return Console(
+        highlight=False, markup=False, width=None if sys.stdout.isatty() else 150
+    )
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Title, figures, liquidations, bounds and sentences."""
     first, last = (f"{time:%Y-%m-%d %H:%M}" for time in comparison.span)
     console.print(
-        f"[bold]{comparison.strategy}[/bold] on {', '.join(comparison.symbols)}"
+        f"{comparison.strategy} on {', '.join(comparison.symbols)}"
         f" ({comparison.market}), {first} to {last} UTC"
     )
     console.print(

@@ -12,6 +12,7 @@ import pandas as pd
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, check_market
+from bt_margin.venues import get_venue
 
 from .bounds import BOUND_PATHS, ambiguous_bars, spread
 from .explain import explain
@@ -23,6 +24,12 @@ from .source import StrategySource
 __all__ = ["Comparison", "compare"]
 
 MODES = ("off", "isolated", "cross")
+
+_LIQUIDATION_COLUMNS = [
+    *("leverage", "mode", "time", "symbol", "size", "entry_price"),
+    *("mark_price", "fill_price", "cause", "loss", "insurance"),
+]
+_OWN_ARGUMENTS = ("margin_mode", "leverage", "venue", "cash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Comparison:
 
     @property
     def liquidations(self) -> pd.DataFrame:
-        """Every liquidation: leverage, mode, time, symbol, price, cause, loss."""
+        """Every liquidation, one row each: run, time, symbol, prices, cause, loss."""
         rows = [
             {
                 "leverage": one.leverage,
@@ -89,7 +96,7 @@ class Comparison:
             for one in self.runs
             for event in one.liquidations
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=_LIQUIDATION_COLUMNS)
 
     @property
     def spread(self) -> pd.DataFrame:
@@ -176,13 +183,17 @@ def compare(
         MarginError: naming the parameter, symbol or file, the value and the fix;
             before anything runs.
     """
-    source = StrategySource.of(strategy)
+    source, page = StrategySource.of(strategy), get_venue(venue)
     leverages = (leverage,) if isinstance(leverage, int | float) else tuple(leverage)
     wanted = tuple(modes)
     _check_choices(wanted, leverages)
     params, settings = dict(strategy_params or {}), dict(broker_params or {})
+    for name in _OWN_ARGUMENTS:
+        if name in settings:
+            fix = "compare has an argument for it"
+            raise ParameterError(f"broker_params[{name!r}]", settings[name], fix)
     setups = [
-        Setup(source, mode, float(lever), venue, cash, params, settings, tiers or {})
+        Setup(source, mode, float(lever), page, cash, params, settings, tiers or {})
         for lever in leverages
         for mode in wanted
     ]
@@ -193,7 +204,7 @@ def compare(
         for path in BOUND_PATHS
     ]
     for setup in (*setups, *extra):
-        setup.broker()
+        setup.check(market.symbols)
         source.params(setup.strategy_params, setup.leverage)
     runs = _run_all([*setups, *extra], market, jobs or 1, progress)
     trades = [market[symbol].trade.index for symbol in market.symbols]

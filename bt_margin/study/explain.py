@@ -87,7 +87,10 @@ def _is_same(a: Execution, b: Execution) -> bool:
 
 def _why(isolated: Run, cross: Run, time: datetime) -> str:
     """What happened in one run and not in the other at the bar of parting."""
-    events = [(run, _first_since(run, time)) for run in (isolated, cross)]
+    events = [
+        (run, _liquidation_at(run, other, time))
+        for run, other in ((isolated, cross), (cross, isolated))
+    ]
     found = [(run, event) for run, event in events if event is not None]
     if found:
         run, event = min(found, key=lambda pair: pair[1].time)
@@ -101,9 +104,16 @@ def _why(isolated: Run, cross: Run, time: datetime) -> str:
     return "their balances led to other orders"
 
 
-def _first_since(run: Run, bar: datetime) -> LiquidationEvent | None:
-    """The first liquidation of the parting bar or after it."""
-    return next((event for event in run.liquidations if event.time >= bar), None)
+def _liquidation_at(run: Run, other: Run, bar: datetime) -> LiquidationEvent | None:
+    """The first liquidation inside the parting bar that the other run did not have."""
+    later = run.equity.index[run.equity.index > bar]
+    end = later[0].to_pydatetime() if len(later) else None
+    theirs = {(event.symbol, event.time) for event in other.liquidations}
+    for event in run.liquidations:
+        is_inside = event.time >= bar and (end is None or event.time < end)
+        if is_inside and (event.symbol, event.time) not in theirs:
+            return event
+    return None
 
 
 def _liquidated(event: LiquidationEvent) -> str:

@@ -1,5 +1,6 @@
 """The recorder: what a run shows, bar by bar and order by order."""
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -51,6 +52,7 @@ class Recorder(bt.Analyzer):
         self.commission = 0.0
         self.worst_loss_on_margin = 0.0
         self._peak_notional: dict[Any, float] = {}
+        self._ended: dict[Any, deque[float]] = {}  # peaks of positions just closed
         broker = self.strategy.broker
         self._reads_margin = getattr(broker.p, "margin_mode", "off") != "off"
 
@@ -79,20 +81,29 @@ class Recorder(bt.Analyzer):
                 Execution(self._now(), symbol, bit.size, bit.price, liquidation)
             )
             self.commission += bit.comm
-            peak = self._peak_notional.get(order.data, 0.0)
-            held = abs(order.comminfo.getvaluesize(bit.psize, bit.pprice or 1.0))
-            self._peak_notional[order.data] = max(peak, held)
+            self._weigh(order, bit)
         if order.status == order.Margin:
             reason = str(order.info.get("shortfall") or "not enough cash")
             size = order.created.size
             self.refusals.append(Refusal(self._now(), symbol, size, reason))
+
+    def _weigh(self, order: Any, bit: Any) -> None:
+        """Keep the largest entry notional of each position; a close or flip ends it."""
+        data = order.data._compensate or order.data
+        held = abs(order.comminfo.getvaluesize(bit.psize, bit.pprice or 1.0))
+        peak = self._peak_notional.get(data, 0.0)
+        if bit.closed and (not bit.psize or bit.opened):
+            self._ended.setdefault(data, deque()).append(peak)
+            peak = 0.0
+        self._peak_notional[data] = max(peak, held)
 
     def notify_trade(self, trade: Any) -> None:
         """Weigh a closed trade against the most margin it had."""
         if not trade.isclosed:
             return
         self.closed_trades += 1
-        peak = self._peak_notional.pop(trade.data, 0.0)
+        ended = self._ended.get(trade.data)
+        peak = ended.popleft() if ended else 0.0
         if peak:
             on_margin = trade.pnlcomm * self.p.leverage / peak
             self.worst_loss_on_margin = min(self.worst_loss_on_margin, on_margin)

@@ -1,7 +1,7 @@
 """One run: a strategy on a market under one mode and leverage."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,14 @@ import backtrader as bt
 import pandas as pd
 
 from bt_margin.broker import Ambiguity, MarginBroker, PerpCommission, PerpData
-from bt_margin.core.errors import MarginError, StrategyError
+from bt_margin.core.errors import MarginError, ParameterError, StrategyError
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
 from bt_margin.core.path import BarPath
 from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market
-from bt_margin.venues import get_venue
+from bt_margin.venues import Venue, register_venue
 
 from .figures import Figures, figures_of
 from .recorder import Execution, Recorder, Refusal
@@ -43,7 +43,7 @@ class Setup:
     source: StrategySource
     mode: str
     leverage: float
-    venue: str
+    venue: Venue
     cash: float
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
     broker_params: Mapping[str, Any] = field(default_factory=dict)
@@ -55,20 +55,30 @@ class Setup:
         With stock accounting it is what a user of stock Backtrader would set: the
         venue's taker fee and the leverage.
         """
+        register_venue(self.venue)  # another process does not know it yet
         broker = MarginBroker(
             margin_mode=self.mode,
             leverage=self.leverage,
-            venue=self.venue,
+            venue=self.venue.name,
             cash=self.cash,
             **self.broker_params,
         )
         if self.mode == "off":
-            fee = get_venue(self.venue).taker_fee_rate
+            fee = self.venue.taker_fee_rate
             broker.setcommission(commission=fee, leverage=self.leverage)
             return broker
         for symbol, tiers in self.tiers.items():
             broker.addcommissioninfo(PerpCommission(tiers=tiers), name=symbol)
         return broker
+
+    def check(self, symbols: Iterable[str]) -> None:
+        """Refuse what cannot run: parameters, leverages, symbols without tiers."""
+        self.broker()
+        for symbol in symbols if self.mode != "off" else ():
+            tiers = self.tiers.get(symbol) or self.venue.tiers_of(symbol)
+            if self.leverage > tiers.max_leverage:
+                fix = f"the tiers of {symbol} allow at most {tiers.max_leverage:g}"
+                raise ParameterError("leverage", self.leverage, fix)
 
 
 @dataclass(frozen=True, slots=True)

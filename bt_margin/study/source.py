@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -101,25 +102,8 @@ class StrategySource:
 
     @staticmethod
     def _module(path: Path) -> ModuleType:
-        """Import the file under a name of its own.
-
-        Backtrader looks the module of an indicator up in ``sys.modules``.
-        """
-        name = f"bt_margin_strategy_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise StrategyError(f"{path}: not a Python file: give a .py file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            kind = type(error).__name__
-            raise StrategyError(
-                f"{path}: cannot be imported ({kind}: {error}): fix the file"
-            ) from error
-        return module
+        """The file as a module: run once, and again only when it has changed."""
+        return _imported(path, path.stat().st_mtime_ns)
 
     def params(self, given: Mapping[str, Any], leverage: float) -> dict[str, Any]:
         """Parameters for a run at ``leverage``.
@@ -142,3 +126,26 @@ class StrategySource:
     def title(self) -> str:
         """The strategy's name, for people."""
         return self.load().__name__
+
+
+@lru_cache(maxsize=64)
+def _imported(path: Path, changed: int) -> ModuleType:  # noqa: ARG001
+    """Import a file under a name of its own.
+
+    Backtrader looks the module of an indicator up in ``sys.modules``.
+    """
+    name = f"bt_margin_strategy_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StrategyError(f"{path}: not a Python file: give a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        kind = type(error).__name__
+        raise StrategyError(
+            f"{path}: cannot be imported ({kind}: {error}): fix the file"
+        ) from error
+    return module

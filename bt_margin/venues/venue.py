@@ -51,6 +51,10 @@ class Venue:
     sources: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.tiers is None and not self.tables:
+            raise ParameterError(f"{self.name}.tiers", None, "give tiers or tables")
+
     @property
     def max_leverage(self) -> Number:
         """The highest leverage of any symbol."""
@@ -75,7 +79,8 @@ class Venue:
 def base_coin(symbol: str) -> str:
     """``BTC`` of ``BTCUSDT``, ``BTC/USDT:USDT`` or ``BTC``."""
     pair = symbol.upper().partition(":")[0].replace("/", "").replace("-", "")
-    quote = max((q for q in _QUOTES if pair.endswith(q) and pair != q), key=len)
+    found = (quote for quote in _QUOTES if pair.endswith(quote) and pair != quote)
+    quote = max(found, key=len, default="")
     return pair[: len(pair) - len(quote)]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bt_margin
-from bt_margin.core.errors import ParameterError
+from bt_margin.core.errors import MarginError, ParameterError, UnknownNameError
 
 Candle = tuple[float, float, float, float]
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -227,6 +227,36 @@ def test_a_missing_fine_candle_is_a_jump_and_no_line() -> None:
     (event,) = broker.liquidations
     assert f"{event.time:%H:%M}" == "02:45"
     assert event.mark_price == 80
+
+
+def test_a_stop_inside_a_jump_fills_where_the_jump_lands() -> None:
+    # 100 until 02:30, then 110: nothing was traded at 101.
+    bars = [*flat(100, 2), (100, 110, 100, 110), *flat(110, 2)]
+    detail = frame([*flat(100, 10), *flat(110, 10)], "15min")
+    broker = bt_margin.IsolatedBroker(cash=1_000, leverage=5, fill_order="path")
+    plan = {1: [lambda s: s.buy(size=1, price=101, exectype=bt.Order.Stop)]}
+    strategy = run(broker, plan, perp(bars, detail=detail))
+    assert strategy.told[-1].executed.price == 110
+
+
+def test_marks_and_funding_for_a_feed_that_is_not_there_are_refused() -> None:
+    broker = bt_margin.IsolatedBroker(cash=1_000)
+    broker.add_mark("Y", frame(flat(100, 3)))
+    with pytest.raises(UnknownNameError, match="unknown feed 'Y': choose one of X"):
+        run(broker, {}, perp(flat(100, 3)))
+
+
+def test_coins_beside_quote_currency_are_refused() -> None:
+    broker = bt_margin.CrossBroker(cash=1_000)
+    broker.addcommissioninfo(bt_margin.PerpCommission(inverse=True), name="B")
+    with pytest.raises(ParameterError, match="a broker of its own"):
+        run(broker, {}, perp(flat(100, 3), "A"), perp(flat(100, 3), "B"))
+
+
+def test_a_question_about_margin_under_stock_accounting_says_so() -> None:
+    broker = bt_margin.MarginBroker(margin_mode="off", cash=1_000)
+    with pytest.raises(MarginError, match="knows no margin"):
+        run(broker, {1: [lambda s: s.broker.margin_ratio()]}, perp(flat(100, 3)))
 
 
 def test_detail_coarser_than_the_bars_is_refused() -> None:

@@ -873,3 +873,16 @@ def test_tenths_are_flat_in_the_end(mode: str) -> None:
     assert s.status(result.sent["out"]) == "Completed"
     assert not result.broker.account.positions
     assert len(result.trades) == 1
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_rebate_pays_for_no_margin(mode: str) -> None:
+    # 100.01 at 100 lock 1,000.10 of 1,000: the rebate of 2 comes too late.
+    broker = s.BROKERS[mode](cash=1_000, leverage=10)
+    rebate = bt_margin.PerpCommission(maker_fee_rate=-0.0002)
+    broker.addcommissioninfo(rebate)
+    plan = {0: [s.send("buy", 100.01, price=100, exectype=bt.Order.Limit)]}
+    result = s.run(
+        [s.flat(101), s.flat(101), (101, 101, 99, 100), s.flat(100)], plan, broker
+    )
+    assert result.sizes[-1] == {"A": 0}

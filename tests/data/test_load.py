@@ -207,16 +207,21 @@ def test_an_interval_that_is_not_there_is_refused(
 
 MARK_CHOICES = {
     "the same interval is best": ("1h", ["1m", "1h", "8h"], "1h"),
-    "the finest of the coarser ones": ("5m", ["1m", "8h", "1h"], "1h"),
+    "finer ones before coarser ones": ("5m", ["1m", "8h", "1h"], "1m"),
     "the finest when all are finer": ("1h", ["5m", "1m"], "1m"),
-    "seconds, minutes, days and weeks are compared": ("1d", ["90m", "30s", "1w"], "1w"),
+    "the finest when all are coarser": ("5m", ["8h", "1h"], "1h"),
+    "seconds, minutes, days and weeks are compared": (
+        "1d",
+        ["90m", "30s", "1w"],
+        "30s",
+    ),
 }
 
 
 @pytest.mark.parametrize(
     ("trade", "marks", "chosen"), MARK_CHOICES.values(), ids=MARK_CHOICES.keys()
 )
-def test_mark_candles_that_trade_candles_can_hold_are_chosen(
+def test_the_mark_candles_nearest_to_the_trade_candles_are_chosen(
     tmp_path: Path, trade: str, marks: list[str], chosen: str
 ) -> None:
     add(tmp_path, f"BTCUSDT_{trade}_trade.csv")

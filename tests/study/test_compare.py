@@ -252,3 +252,48 @@ def test_march_2020_with_rising_leverage(tmp_path: Path) -> None:
 def test_parameters_are_refused_with_their_own_error() -> None:
     with pytest.raises(ParameterError):
         compare(Hold, market(*DIP), modes=())
+
+
+class Flip(bt.Strategy):
+    """Long, then short by one order, so that a flip ends the first trade."""
+
+    def next(self) -> None:
+        if len(self) == 1:
+            self.buy(size=20)
+        if len(self) == 3:
+            self.sell(size=40)
+        if len(self) == 5:
+            self.close()
+
+
+def test_a_flip_does_not_hide_a_loss() -> None:
+    # Long 20 at 100 out at 100; short 20 from 100 out at 110: 200 lost of 400 margin.
+    prices = [(p, p, p, p) for p in (100, 100, 100, 100, 110, 110)]
+    result = compare(Flip, market(*prices), leverage=5, cash=1_000, modes=("cross",))
+    worst = result.runs[0].figures.worst_loss_on_margin
+    assert worst == pytest.approx(-(200 + 1.0 + 1.1) / 400)
+
+
+class RefusedThenDead(bt.Strategy):
+    """Holds on; the second order is too much for isolated margin alone."""
+
+    def next(self) -> None:
+        if len(self) == 1:
+            self.buy(size=30)
+        if len(self) == 3:
+            self.buy(size=50)
+
+
+def test_a_refusal_is_named_and_not_a_later_liquidation() -> None:
+    bars = [(100, 100, 100, 100)] * 2 + [(130, 130, 130, 130)] * 3 + [(130, 130, 1, 1)]
+    result = compare(
+        RefusedThenDead, market(*bars, bars[-1]), cash=800, modes=("isolated", "cross")
+    )
+    (parted,) = [line for line in result.explain() if "they parted" in line]
+    assert "isolated refused an order that cross took" in parted
+
+
+@pytest.mark.parametrize("name", ["margin_mode", "leverage", "venue", "cash"])
+def test_what_compare_has_an_argument_for_is_no_broker_parameter(name: str) -> None:
+    with pytest.raises(ParameterError, match="compare has an argument for it"):
+        compare(Hold, market(*DIP), broker_params={name: "cross"})
