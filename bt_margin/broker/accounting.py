@@ -3,7 +3,7 @@
 Below this layer is Backtrader's broker; above it are the bar and the fills.
 """
 
-import sys
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -40,11 +40,13 @@ __all__ = ["AccountBroker"]
 
 OFF = "off"
 
+_log = logging.getLogger("bt_margin")
+
 _NOTHING_SET = bt.broker.BrokerBase.params.commission
 
-# The smallest float above 0. Backtrader's analyzers divide by the value of the bar
-# before and take logarithms of it: 0 would end the run with an error.
-_WIPED_OUT = sys.float_info.min
+# As good as 0, and its square is still a float. Backtrader's analyzers divide by the
+# value of the bar before and take logarithms of it: 0 would end the run with an error.
+_WIPED_OUT = 1e-100
 
 
 class AccountBroker(Asking, bt.brokers.BackBroker):
@@ -147,6 +149,9 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         for name in (*self._mark_frames, *self._funding_frames):
             if name not in names:
                 raise UnknownNameError("feed", name, names)
+        for name in self.comminfo:
+            if name is not None and name not in names:
+                _log.warning("commission for %r: no feed has that name", name)
         if len({self.terms(data).contract.inverse for data in feeds}) > 1:
             fix = "give each settle currency a broker of its own"
             raise ParameterError("inverse", "inverse beside linear contracts", fix)

@@ -56,8 +56,12 @@ class OrderDesk:
     # Maker and taker
 
     def note_rested(self, order: Any) -> None:
-        """Say that ``order`` met a bar and did not fill in it."""
-        self._rested.add(order.ref)
+        """Say that ``order`` met a bar and did not fill in it.
+
+        A stop-limit rests in the book from its trigger on.
+        """
+        if order.exectype not in _STOP_LIMITS or order.triggered:
+            self._rested.add(order.ref)
 
     def note_arrival(self, order: Any, price: float) -> None:
         """Say that ``order`` came alive inside a bar, with the last at ``price``."""

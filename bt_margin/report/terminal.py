@@ -59,15 +59,18 @@ def _print_bounds(console: Console, comparison: Comparison) -> None:
     )
     for row in comparison.spread.reset_index().to_dict("records"):
         if row["figure"] in ("final_balance", "max_drawdown", "trades", "liquidations"):
-            numbers = [f"{row[name]:,.4g}" for name in ("result", "lowest", "highest")]
+            form = "{:.1%}" if row["figure"] == "max_drawdown" else "{:,.2f}"
+            ends = ("result", "lowest", "highest")
+            numbers = [form.format(row[name]) for name in ends]
             setting = (f"{row['leverage']:g}x", str(row["mode"]), str(row["figure"]))
             table.add_row(*setting, *numbers)
     console.print()
     console.print(table)
     bars = comparison.ambiguous_bars
-    console.print(
-        f"\n{len(bars)} ambiguous bars: something waited on both sides of the open"
-    )
+    words = "no bar could have gone two ways"
+    if len(bars):
+        words = f"ambiguous bars, which could have gone two ways: {len(bars)}"
+    console.print(f"\n{words}")
     for bar in bars.sort_values("stake", ascending=False).head(10).itertuples():
         console.print(
             f"{bar.leverage:g}x {bar.mode} {bar.time:%Y-%m-%d %H:%M} {bar.symbol}:"

@@ -140,7 +140,11 @@ class Comparison:
     def to_json(self, path: str | Path) -> None:
         """Write everything: figures, ledgers, events and equity of every run."""
         text = json.dumps(self.as_json(), indent=1, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        try:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            fix = f"cannot be written ({error.strerror}): give another file"
+            raise ParameterError("path", str(path), fix) from error
 
 
 def compare(

@@ -246,6 +246,37 @@ def test_marks_and_funding_for_a_feed_that_is_not_there_are_refused() -> None:
         run(broker, {}, perp(flat(100, 3)))
 
 
+@pytest.mark.parametrize(
+    ("waits", "fee"),
+    [
+        pytest.param(0, 105 * 0.0005, id="triggered in its first bar: taker"),
+        pytest.param(3, 105 * 0.0005, id="triggered after a wait: taker all the same"),
+    ],
+)
+def test_a_stop_limit_is_in_the_book_from_its_trigger_on(
+    waits: int, fee: float
+) -> None:
+    bars = [*flat(100, 2 + waits), (100, 107, 100, 107), *flat(107, 1)]
+    broker = bt_margin.IsolatedBroker(cash=1_000, leverage=5)
+    words = {"size": 1, "price": 105, "plimit": 106, "exectype": bt.Order.StopLimit}
+    run(broker, {2: [lambda s: s.buy(**words)]}, perp(bars))
+    (paid,) = [e.amount for e in broker.ledger if e.kind == "fee"]
+    assert paid == pytest.approx(-fee)
+
+
+def test_a_deposit_before_the_first_bar_is_booked() -> None:
+    class Saver(Plan):
+        def start(self) -> None:
+            self.broker.add_cash(100)
+
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(bt_margin.CrossBroker(cash=1_000))
+    cerebro.adddata(perp(flat(100, 3)))
+    cerebro.addstrategy(Saver, plan={})
+    cerebro.run()
+    assert cerebro.broker.getvalue() == 1_100
+
+
 def test_coins_beside_quote_currency_are_refused() -> None:
     broker = bt_margin.CrossBroker(cash=1_000)
     broker.addcommissioninfo(bt_margin.PerpCommission(inverse=True), name="B")
