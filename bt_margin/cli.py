@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from bt_margin.core.errors import MarginError, ParameterError
+from bt_margin.core.errors import MarginError, ParameterError, UnknownNameError
 from bt_margin.core.path import BarPath
 from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, load_market, load_tiers
@@ -23,6 +23,7 @@ from bt_margin.data.sample import sample_market
 from bt_margin.report.terminal import console, print_comparison, print_plans
 from bt_margin.study import (
     Comparison,
+    PlannedPosition,
     StrategySource,
     bundled_strategies,
     compare,
@@ -293,20 +294,28 @@ def price_command(
       bt-margin price --entry 65000 --leverage 10 --notional 1000000 --compare
     """  # noqa: D301
     tiers = None if rate is None else TierTable.flat(rate, 1 / rate if rate else 1000)
-    names = venue_names() if all_venues else (venue,)
-    plans = [
-        plan_position(
-            get_venue(name),
-            side=side,
-            entry_price=entry,
-            leverage=leverage,
-            notional=notional,
-            symbol=symbol,
-            tiers=tiers,
-        )
-        for name in names
-    ]
+    plans: list[PlannedPosition] = []
+    refused: list[tuple[str, MarginError]] = []
+    for name in venue_names() if all_venues else (venue,):
+        try:
+            plan = plan_position(
+                get_venue(name),
+                side=side,
+                entry_price=entry,
+                leverage=leverage,
+                notional=notional,
+                symbol=symbol,
+                tiers=tiers,
+            )
+        except (ParameterError, UnknownNameError) as error:
+            refused.append((name, error))
+        else:
+            plans.append(plan)
+    if not plans:
+        raise refused[0][1]
     print_plans(console(), plans)
+    for name, reason in refused:
+        click.echo(f"{name}: {reason}")
 
 
 @main.command(name="venues")

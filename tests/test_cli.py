@@ -193,6 +193,15 @@ def test_price_compares_all_venues() -> None:
     assert "generic" in result.stdout
 
 
+def test_a_venue_that_does_not_allow_the_plan_says_so_beside_the_others() -> None:
+    result = run("price", "--entry", "2000", "--leverage", "60", "--compare")
+    assert result.exit_code == 0, result.stderr
+    assert "generic" in result.stdout
+    assert (
+        "hyperliquid: leverage is 60.0: hyperliquid allows at most 40" in result.stdout
+    )
+
+
 def test_price_takes_a_rate_of_ones_own() -> None:
     # A fifth below 100, and 1 % of it less: 81.
     result = run(
