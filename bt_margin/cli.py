@@ -63,7 +63,8 @@ def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[floa
 def _words(_: click.Context, option: click.Parameter, values: Any) -> tuple[str, ...]:  # noqa: ARG001
     """Words separated by commas, in one option or several."""
     texts = (values,) if isinstance(values, str) else values
-    return tuple(word for text in texts for word in text.split(",") if word)
+    words = (word.strip() for text in texts for word in text.split(","))
+    return tuple(word for word in words if word)
 
 
 def _pairs(

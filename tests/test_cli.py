@@ -106,6 +106,7 @@ def test_the_bare_command_shows_what_there_is() -> None:
         pytest.param(["--json", "/no/such/x.json"], "make the folder", id="bad output"),
         pytest.param(["--json", "/"], "it is a folder", id="a folder as output"),
         pytest.param(["--lever", "3"], "--lever", id="unknown option"),
+        pytest.param(["--jobs", "0"], "jobs is 0", id="no process"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -158,6 +159,7 @@ def test_funding_outside_the_candles_is_refused(folder: Path) -> None:
     ("text", "message"),
     [
         pytest.param("x = 1\n", "no strategy", id="no strategy"),
+        pytest.param("raise SystemExit(3)\n", "SystemExit", id="a file that exits"),
         pytest.param(HOLD + HOLD.replace("Hold", "Keep"), "several", id="several"),
         pytest.param(
             "import nonsense_module\n", "ModuleNotFoundError", id="bad import"

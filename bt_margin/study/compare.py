@@ -191,6 +191,8 @@ def compare(
     leverages = (leverage,) if isinstance(leverage, int | float) else tuple(leverage)
     wanted = tuple(modes)
     _check_choices(wanted, leverages)
+    if jobs is not None and jobs < 1:
+        raise ParameterError("jobs", jobs, "give 1 or more processes")
     params, settings = dict(strategy_params or {}), dict(broker_params or {})
     for name in _OWN_ARGUMENTS:
         if name in settings:

@@ -142,7 +142,7 @@ def _imported(path: Path, changed: int) -> ModuleType:  # noqa: ARG001
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         kind = type(error).__name__
         raise StrategyError(
