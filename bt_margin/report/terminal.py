@@ -33,7 +33,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     )
     console.print(
         f"venue {comparison.venue}, cash {comparison.cash:,.2f};"
-        " off: stock accounting, no liquidation\n"
+        " off: stock accounting, taker fee on every fill, no liquidation\n"
     )
     _print_figures(console, comparison)
     if len(comparison.liquidations):
