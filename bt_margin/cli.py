@@ -20,7 +20,12 @@ from bt_margin.core.path import BarPath
 from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, load_market, load_tiers
 from bt_margin.data.sample import sample_market
-from bt_margin.report.terminal import console, print_comparison, print_plans
+from bt_margin.report.terminal import (
+    console,
+    print_comparison,
+    print_plans,
+    print_venue,
+)
 from bt_margin.study import (
     Comparison,
     PlannedPosition,
@@ -332,28 +337,4 @@ def venues_command(name: str | None) -> None:
         for one in venue_names():
             click.echo(one)
         return
-    venue = get_venue(name)
-    policy = venue.liquidation
-    rows = {
-        "maintenance on": f"notional at {venue.maintenance_basis}",
-        "closing fee in maintenance": f"{venue.closing_fee_rate:.4%}",
-        "maker, taker": f"{venue.maker_fee_rate:.4%}, {venue.taker_fee_rate:.4%}",
-        "cross margin on": f"notional at {venue.cross_margin_basis}",
-        "isolated margin on": f"notional at {venue.isolated_margin_basis}",
-        "liquidation": f"at {policy.settlement}, fee {policy.fee_rate:.4%},"
-        f" cancels the orders of the {policy.cancel}"
-        + (
-            f", all is lost below {policy.backstop:.1%} of maintenance"
-            if policy.backstop
-            else ""
-        ),
-        "tiers": f"{', '.join(sorted(venue.tables)) or 'one for all'}"
-        + (f", as of {venue.tables_as_of}" if venue.tables_as_of else ""),
-        "highest leverage": f"{venue.max_leverage:g}",
-    }
-    for heading, value in rows.items():
-        click.echo(f"{heading:28}{value}")
-    for source in venue.sources:
-        click.echo(f"{'source':28}{source}")
-    for point in venue.unverified:
-        click.echo(f"{'not verified':28}{point}")
+    print_venue(console(), get_venue(name))

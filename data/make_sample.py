@@ -344,7 +344,7 @@ def main() -> None:
     """Writes the files, or prints what is in them."""
     parser = argparse.ArgumentParser(
         description="Make the synthetic sample market of 1-minute candles.",
-        epilog="example: python data/make_sample.py --out /tmp/sample --seed 7",
+        epilog="example: python data/make_sample.py --out sample --seed 7",
     )
     parser.add_argument(
         "--out",

@@ -232,6 +232,9 @@ def test_venues_lists_them_and_a_page_says_what_is_not_verified() -> None:
     page = run("venues", "binanceusdm").stdout
     for word in ("notional at mark", "1.2500%", "not verified", "2024-10-24"):
         assert word in page
+    textbook = run("venues", "generic").stdout
+    for word in ("notional at entry", "0.5000%", "bankruptcy", "0.0500%", "125"):
+        assert word in textbook
     assert_one_line(run("venues", "mtgox"), "unknown venue 'mtgox'")
 
 

@@ -16,7 +16,7 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", ["bt_margin", *MODULES])
-def test_all_names_exist_and_are_sorted(name: str) -> None:
+def test_every_listed_name_exists_and_is_listed_once(name: str) -> None:
     module = importlib.import_module(name)
     names = getattr(module, "__all__", [])
     assert sorted(names, key=str) == sorted(set(names))

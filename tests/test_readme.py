@@ -32,7 +32,12 @@ def test_the_program_prints_what_the_readme_says_it_prints() -> None:
 
 def test_ci_runs_the_second_command_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "README.md" in script
+    (reading,) = re.findall(r'^test_command="\$\((.*)\)"$', script, re.MULTILINE)
+    read = subprocess.run(
+        reading, shell=True, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert read.stdout.strip() == blocks("sh")[0].splitlines()[1]
+    assert script.splitlines()[-1] == 'eval "$test_command"'
 
 
 def test_every_dependency_is_listed_with_a_reason() -> None:

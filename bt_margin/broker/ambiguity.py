@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backtrader import Order
-
 from bt_margin.core.fill import apply_fill
 
 from .instrument import Instrument, utc
+from .kinds import BY_THE_BAR
 from .terms import Terms
 
 __all__ = ["Ambiguity", "AmbiguityFinder"]
-
-_BY_THE_BAR = (Order.Market, Order.Close, Order.Historical)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +94,12 @@ class AmbiguityFinder:
         """
         broker = self._broker
         for leader in broker.leaders:
-            candle = broker.instrument(leader).coarse_mark
             before = self._coarse.pop(leader, None)
             position = broker.positions[leader]
-            if candle is None or not position.size:
+            if not position.size:
+                continue
+            candle = broker.instrument(leader).coarse_mark
+            if candle is None:
                 continue
             self._coarse[leader] = candle
             if before is not None and before[0] != candle[0]:
@@ -135,7 +134,7 @@ def _ambiguity(
 def _is_touched(broker: Any, order: Any) -> bool:
     """Whether the bar reaches the order's price after its open."""
     bar = broker.instrument(order.data).bar
-    if bar is None or order.exectype in _BY_THE_BAR:
+    if bar is None or order.exectype in BY_THE_BAR:
         return False
     opened, high, low, _ = bar.candle
     price = _price(order)

@@ -18,7 +18,8 @@ class PerpCommission(bt.CommInfoBase):
     """A perpetual contract: ``broker.addcommissioninfo(PerpCommission(...), name=)``.
 
     What is left ``None`` is the broker's setting or the venue's rule. With stock
-    accounting it is a stock-like scheme with leverage and the taker fee.
+    accounting it is a stock-like scheme; a leverage and a taker fee that are given
+    here count there too.
 
     Params:
         leverage: the user's setting for the symbol.
@@ -66,10 +67,10 @@ class PerpCommission(bt.CommInfoBase):
         self._contract = self.contract("", self.p.tiers or TierTable.flat(0, 1))
 
     def contract(self, symbol: str, tiers: TierTable, **rules: Any) -> Contract:
-        """The contract under the name of a feed and the rules of a venue."""
+        """The contract under the name of a feed, with tiers and rules of a venue."""
         return Contract(
             symbol,
-            self.p.tiers or tiers,
+            tiers,
             contract_size=self.p.contract_size,
             inverse=self.p.inverse,
             size_step=self.p.size_step,

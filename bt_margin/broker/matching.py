@@ -15,12 +15,9 @@ from backtrader import Order
 from bt_margin.core.errors import InvariantError
 from bt_margin.core.path import BEFORE_OPEN, Polyline
 
-__all__ = ["PathMatcher"]
+from .kinds import BY_THE_BAR, STOP_LIMITS, STOPS, TRAILS
 
-_TRAILS = (Order.StopTrail, Order.StopTrailLimit)
-_STOPS = (Order.Stop, Order.StopTrail)
-_STOP_LIMITS = (Order.StopLimit, Order.StopTrailLimit)
-_BY_THE_BAR = (Order.Market, Order.Close, Order.Historical)
+__all__ = ["PathMatcher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class PathMatcher:
         path = self._path(order)
         start = max(self._broker.share, self._alive_since.get(order.ref, 0.0), 0.0)
         is_buy, kind = order.isbuy(), order.exectype
-        if kind in _BY_THE_BAR:
+        if kind in BY_THE_BAR:
             share = 1.0 if kind == Order.Close else start
             price = path.price_at(share)
             if kind == Order.Market and self._broker.p.coc and not start:
@@ -106,14 +103,14 @@ class PathMatcher:
             limit = order.created.pricelimit
             return _reach(path, limit, start, rising=not is_buy, slips=False)
         trigger = self._trigger(order, path, start)
-        if trigger is None or kind in _STOPS:
+        if trigger is None or kind in STOPS:
             return trigger
         limit = self._limit(order, trigger)
         return _after(path, limit, trigger, rising=not is_buy)
 
     def _trigger(self, order: Any, path: Polyline, start: float) -> _Hit | None:
         """Where a stop is triggered."""
-        if order.exectype in _TRAILS:
+        if order.exectype in TRAILS:
             return _trail(order, path, start)
         return _reach(
             path, order.created.price, start, rising=order.isbuy(), slips=True
@@ -122,7 +119,7 @@ class PathMatcher:
     @staticmethod
     def _limit(order: Any, trigger: _Hit) -> float:
         """The limit of a stop-limit when it is triggered; a trailing one has moved."""
-        if order.exectype in _TRAILS and not trigger.is_beyond:
+        if order.exectype in TRAILS and not trigger.is_beyond:
             return float(trigger.price - order._limitoffset)
         return float(order.created.pricelimit)
 
@@ -138,7 +135,7 @@ class PathMatcher:
         self._done.add(order.ref)
         broker.pending.remove(order)
         born_inside = order.ref in self._alive_since
-        if order.exectype in _BY_THE_BAR and not born_inside:
+        if order.exectype in BY_THE_BAR and not born_inside:
             broker._try_exec(order)
         else:
             self._execute(order, hit)
@@ -157,7 +154,7 @@ class PathMatcher:
         broker = self._broker
         _, high, low, _ = broker.instrument(order.data).bar.candle
         slips = broker.p.slip_open if hit.is_beyond else hit.slips
-        limited = order.exectype == Order.Limit or order.exectype in _STOP_LIMITS
+        limited = order.exectype == Order.Limit or order.exectype in STOP_LIMITS
         if order.isbuy():
             price = broker._slip_up(high, hit.price, doslip=slips, lim=limited)
         else:
@@ -167,17 +164,17 @@ class PathMatcher:
 
     def _carry_on(self, order: Any) -> None:
         """Leave an unfilled order as the path leaves it: triggered, or trailed."""
-        if order.exectype not in (*_TRAILS, Order.StopLimit):
+        if order.exectype not in (*TRAILS, Order.StopLimit):
             return
         path = self._path(order)
         start = self._alive_since.get(order.ref, 0.0)
-        if order.exectype in _STOP_LIMITS and not order.triggered:
+        if order.exectype in STOP_LIMITS and not order.triggered:
             trigger = self._trigger(order, path, start)
             if trigger is not None:
                 order.created.pricelimit = self._limit(order, trigger)
                 order.triggered = True
                 return
-        if order.exectype in _TRAILS and not order.triggered:
+        if order.exectype in TRAILS and not order.triggered:
             points = zip(path.shares, path.prices, strict=True)
             for price in [path.price_at(start), *(p for s, p in points if s > start)]:
                 order.trailadjust(price)

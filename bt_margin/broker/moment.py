@@ -8,11 +8,9 @@ from bt_margin.core.errors import InvariantError
 from bt_margin.core.path import Polyline
 
 from .instrument import Instrument
+from .kinds import STOP_LIMITS, STOPS
 
 __all__ = ["fill_share"]
-
-_STOPS = (Order.Stop, Order.StopTrail)
-_STOP_LIMITS = (Order.StopLimit, Order.StopTrailLimit)
 
 
 def fill_share(order: Any, instrument: Instrument, *, was_triggered: bool) -> float:
@@ -33,9 +31,9 @@ def fill_share(order: Any, instrument: Instrument, *, was_triggered: bool) -> fl
         return 1.0
     if kind == Order.Limit:
         return _reached(path, created.price, rising=not is_buy)
-    if kind in _STOPS:
+    if kind in STOPS:
         return _reached(path, created.price, rising=is_buy)
-    if kind in _STOP_LIMITS:
+    if kind in STOP_LIMITS:
         limit = created.pricelimit
         if was_triggered:
             return _reached(path, limit, rising=not is_buy)

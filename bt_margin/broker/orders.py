@@ -11,12 +11,11 @@ from bt_margin.core.fill import apply_fill
 from bt_margin.core.margin import order_margin
 from bt_margin.core.position import PositionChange
 
+from .kinds import BY_THE_BAR, STOP_LIMITS
 from .terms import Terms
 
 __all__ = ["OrderDesk", "Shortfall"]
 
-_IMMEDIATE = (Order.Market, Order.Close, Order.Historical)
-_STOP_LIMITS = (Order.StopLimit, Order.StopTrailLimit)
 _BISECTIONS = 60  # halves a quantity to below float resolution
 
 
@@ -60,7 +59,7 @@ class OrderDesk:
 
         A stop-limit rests in the book from its trigger on.
         """
-        if order.exectype not in _STOP_LIMITS or order.triggered:
+        if order.exectype not in STOP_LIMITS or order.triggered:
             self._rested.add(order.ref)
 
     def note_arrival(self, order: Any, price: float) -> None:
@@ -73,7 +72,7 @@ class OrderDesk:
         if order.exectype == Order.Limit:
             opened = self._broker.instrument(order.data).bar.candle[0]
             arrival = self._arrivals.get(order.ref, opened)
-        elif order.exectype in _STOP_LIMITS:
+        elif order.exectype in STOP_LIMITS:
             arrival = order.created.price
         else:
             return False
@@ -113,7 +112,7 @@ class OrderDesk:
             if (
                 order is not None
                 and order.active()
-                and order.exectype not in _IMMEDIATE
+                and order.exectype not in BY_THE_BAR
                 and not order.info.get("reduce_only")
             ):
                 yield order
@@ -174,7 +173,7 @@ class OrderDesk:
         """The price at which an order counts before it fills."""
         if self._broker.p.coo and order.exectype == Order.Market:
             return float(order.data.open[0])
-        if order.exectype in _STOP_LIMITS and order.triggered:
+        if order.exectype in STOP_LIMITS and order.triggered:
             return float(order.created.pricelimit)
         return float(order.created.price)
 
@@ -228,7 +227,7 @@ class OrderDesk:
         terms: Terms = self._broker.terms(order.data)
         size, price = order.executed.remsize, self._reference_price(order)
         change = self._trial_or_account().split_fill(terms.contract.symbol, size, price)
-        if order.exectype not in _IMMEDIATE:
+        if order.exectype not in BY_THE_BAR:
             if change.closed:
                 return None
             return self._check_resting(order, terms, change.opened, price)

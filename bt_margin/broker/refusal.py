@@ -1,7 +1,7 @@
 """Refusals at the border to Backtrader, whose classes take any argument."""
 
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 from bt_margin.core.errors import ParameterError
@@ -15,11 +15,8 @@ def positive_number(name: str, value: Any) -> float:
     Raises:
         ParameterError: it is anything else.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 < number < float("inf"):
+    number = _number(value)
+    if not 0 < number < inf:
         raise ParameterError(name, value, "give a number above 0")
     return number
 
@@ -30,13 +27,18 @@ def finite_number(name: str, value: Any) -> float:
     Raises:
         ParameterError: it is anything else.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
+    number = _number(value)
     if not isfinite(number):
         raise ParameterError(name, value, "give a number")
     return number
+
+
+def _number(value: Any) -> float:
+    """``value`` as a float; NaN if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan
 
 
 def refuse_unknown(owner: Any, unknown: Mapping[str, Any]) -> None:

@@ -7,11 +7,10 @@ import backtrader as bt
 
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.liquidation import LiquidationEvent, OrderScope
+from bt_margin.core.walk import Event
 from bt_margin.core.wallet import SHARED, MarginMode
 
 __all__ = ["Reporter"]
-
-Event = FundingEvent | LiquidationEvent
 
 
 class Reporter:

@@ -45,7 +45,10 @@ class Account:
         self.positions: dict[str, Position] = {}
         self.gap_loss = gap_loss
         self.shared = Wallet(SHARED, cross_margin_basis)
-        self._isolated_basis = isolated_margin_basis
+        self._bases = {
+            MarginMode.CROSS: cross_margin_basis,
+            MarginMode.ISOLATED: isolated_margin_basis,
+        }
         self._wallets: dict[str, Wallet] = {}
         self.ledger.record(None, LedgerEntryKind.DEPOSIT, SHARED, None, cash)
 
@@ -69,9 +72,7 @@ class Account:
         held = self._wallets.get(symbol)
         if held is not None:
             return held
-        if mode is MarginMode.CROSS:
-            return self.shared
-        return Wallet(f"isolated:{symbol}", self._isolated_basis)
+        return Wallet(mode.wallet_name(symbol), self._bases[mode])
 
     def wallets(self) -> dict[Wallet, list[Position]]:
         """Every wallet that holds positions, with them."""
@@ -174,14 +175,12 @@ class Account:
             other_unrealized_pnl=others.margin_balance,
         )
 
-    def split_fill(
-        self, symbol: str, quantity: Number, price: Number
-    ) -> PositionChange:
-        """What a fill of signed ``quantity`` would close and open."""
+    def split_fill(self, symbol: str, size: Number, price: Number) -> PositionChange:
+        """What a fill of signed ``size`` would close and open."""
         position = self.positions.get(symbol)
         if position is None:
-            return PositionChange(0, quantity, 0)
-        return position.change(quantity, price)
+            return PositionChange(0, size, 0)
+        return position.change(size, price)
 
     def put(self, position: Position, wallet: Wallet) -> None:
         """Hold ``position`` on ``wallet``, in place of the symbol's one before."""

@@ -16,7 +16,7 @@ __all__ = ["apply_fill"]
 def apply_fill(
     account: Account,
     contract: Contract,
-    quantity: Number,
+    size: Number,
     price: Number,
     *,
     leverage: Number,
@@ -34,7 +34,7 @@ def apply_fill(
     Args:
         account: changed in place.
         contract: what is traded.
-        quantity: signed, + buy, in contracts.
+        size: signed, + buy, in contracts.
         price: fill price.
         leverage: the symbol's setting, for the part that opens.
         mode: the symbol's margin mode, for a position that opens.
@@ -48,11 +48,11 @@ def apply_fill(
     Raises:
         BalanceError: the shared wallet cannot pay an isolated margin; nothing is
             booked then.
-        ParameterError: a quantity of 0.
+        ParameterError: a size of 0.
     """
-    if not quantity:
-        raise ParameterError("quantity", quantity, "give a signed size other than 0")
-    change = account.split_fill(contract.symbol, quantity, price)
+    if not size:
+        raise ParameterError("size", size, "give a signed size other than 0")
+    change = account.split_fill(contract.symbol, size, price)
     if change.closed and change.opened:  # find out first whether both parts can be
         _book(account.fork(), contract, change, price, leverage, mode, time, fee, ref)
     _book(account, contract, change, price, leverage, mode, time, fee, ref)

@@ -90,19 +90,19 @@ class Position:
             self.maintenance_margin(mark_price),
         )
 
-    def change(self, quantity: Number, price: Number) -> "PositionChange":
-        """What a fill of signed ``quantity`` at ``price`` closes and opens.
+    def change(self, size: Number, price: Number) -> "PositionChange":
+        """What a fill of signed ``size`` at ``price`` closes and opens.
 
         A remainder below a billionth of the fill is float dust and counts as flat:
         0.1 + 0.2 - 0.3 closes the position.
         """
-        remaining = self.size + quantity
-        if abs(remaining) * 10**9 < abs(quantity):
+        remaining = self.size + size
+        if abs(remaining) * 10**9 < abs(size):
             return PositionChange(-self.size, 0, self._realized(-self.size, price))
-        if (quantity > 0) is (self.size > 0):
-            return PositionChange(0, quantity, 0)
+        if (size > 0) is (self.size > 0):
+            return PositionChange(0, size, 0)
         if (remaining > 0) is (self.size > 0):
-            return PositionChange(quantity, 0, self._realized(quantity, price))
+            return PositionChange(size, 0, self._realized(size, price))
         return PositionChange(-self.size, remaining, self._realized(-self.size, price))
 
     def _realized(self, closed: Number, price: Number) -> Number:

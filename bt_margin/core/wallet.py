@@ -16,6 +16,13 @@ class MarginMode(StrEnum):
     ISOLATED = "isolated"  # the position alone
     CROSS = "cross"  # all cross positions
 
+    def wallet_name(self, symbol: str) -> str:
+        """The wallet that holds a position of ``symbol``, as the ledger writes it."""
+        return _WALLET_NAMES[self].format(symbol=symbol)
+
+
+_WALLET_NAMES = {MarginMode.ISOLATED: "isolated:{symbol}", MarginMode.CROSS: SHARED}
+
 
 class GapLoss(StrEnum):
     """Who pays when a closing order loses more than an isolated wallet holds."""

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bt_margin.study import Comparison, PlannedPosition, Run
+from bt_margin.venues import Venue
 
-__all__ = ["console", "print_comparison", "print_plans"]
+__all__ = ["console", "print_comparison", "print_plans", "print_venue"]
 
 _MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
 _MIDDLING = 100  # columns that the whole table of liquidations needs
@@ -177,6 +178,43 @@ def print_plans(console: Console, plans: Sequence[PlannedPosition]) -> None:
     console.print(table)
     for plan in plans:
         console.print(f"{plan.venue}: {plan.formula}", soft_wrap=True)
+
+
+def print_venue(console: Console, venue: Venue) -> None:
+    """The rules of a venue, a line each, with their sources and open points."""
+    policy = venue.liquidation
+    tiers = [tier for table in venue.all_tables() for tier in table]
+    lowest = min(tier.maintenance_margin_rate for tier in tiers)
+    highest = max(tier.maintenance_margin_rate for tier in tiers)
+    rates = f"{lowest:.4%}" if lowest == highest else f"{lowest:.4%} to {highest:.4%}"
+    rows = [
+        ("maintenance on", f"notional at {venue.maintenance_basis}"),
+        ("maintenance margin rate", rates),
+        ("closing fee in maintenance", f"{venue.closing_fee_rate:.4%}"),
+        ("maker, taker", f"{venue.maker_fee_rate:.4%}, {venue.taker_fee_rate:.4%}"),
+        ("cross margin on", f"notional at {venue.cross_margin_basis}"),
+        ("isolated margin on", f"notional at {venue.isolated_margin_basis}"),
+        (
+            "liquidation",
+            f"at {policy.settlement}, fee {policy.fee_rate:.4%},"
+            f" cancels the orders of the {policy.cancel}"
+            + (
+                f", all is lost below {policy.backstop:.1%} of maintenance"
+                if policy.backstop
+                else ""
+            ),
+        ),
+        (
+            "tiers",
+            (", ".join(sorted(venue.tables)) or "one for all")
+            + (f", as of {venue.tables_as_of}" if venue.tables_as_of else ""),
+        ),
+        ("highest leverage", f"{venue.max_leverage:g}"),
+        *(("source", source) for source in venue.sources),
+        *(("not verified", point) for point in venue.unverified),
+    ]
+    for heading, value in rows:
+        console.print(f"{heading:28}{value}", soft_wrap=True)
 
 
 def _plan_rows(plans: Sequence[PlannedPosition]) -> list[tuple[str, list[str]]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bt_margin.broker.refusal import positive_number
 from bt_margin.core.contract import Contract
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.margin import bankruptcy_price, liquidation_price
@@ -77,9 +78,9 @@ def plan_position(
     if side not in ("long", "short"):
         raise ParameterError("side", side, 'give "long" or "short"')
     for name, value in (("entry", entry_price), ("leverage", leverage)):
-        _positive(name, value)
+        positive_number(name, value)
     worth = entry_price if notional is None else notional
-    _positive("notional", worth)
+    positive_number("notional", worth)
     table = tiers or venue.tiers_of(symbol)
     bound = table.tier_of(worth).max_leverage
     if leverage > bound:
@@ -114,11 +115,6 @@ def plan_position(
         bankruptcy_price=bankruptcy_price(size, entry_price, wallet_balance=margin),
         formula=_formula(position, margin, price),
     )
-
-
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise ParameterError(name, value, "give a number above 0")
 
 
 def _formula(position: Position, margin: float, price: float | None) -> str:

@@ -58,8 +58,11 @@ class Venue:
     @property
     def max_leverage(self) -> Number:
         """The highest leverage of any symbol."""
-        tables = [*self.tables.values(), *([self.tiers] if self.tiers else [])]
-        return max(table.max_leverage for table in tables)
+        return max(table.max_leverage for table in self.all_tables())
+
+    def all_tables(self) -> list[TierTable]:
+        """Every tier table of the page."""
+        return [*self.tables.values(), *([self.tiers] if self.tiers else [])]
 
     def tiers_of(self, symbol: str) -> TierTable:
         """The tiers of a symbol such as ``BTCUSDT`` or ``BTC/USDT:USDT``.

@@ -19,15 +19,19 @@ class Breakout(bt.Strategy):
             self.buy(size=10, price=101, exectype=bt.Order.Stop)
 
 
-@pytest.fixture(scope="module")
-def wild() -> Comparison:
+def wild_market() -> Market:
     # Entry at 101, liquidation at 91.405; the bar's low of 85 comes before or after.
     bars = [(100, 100, 100, 100)] * 2 + [(100, 102, 85, 101), (101, 101, 101, 101)]
     frame = pd.DataFrame(bars, columns=["open", "high", "low", "close"])
     frame["volume"] = 1
     frame.index = pd.date_range("2024-01-01", periods=len(bars), freq="1h")
-    market = Market("wild", [SymbolData("X", as_candles(frame, where="X"))])
-    return compare(Breakout, market, cash=1_000, modes=("off", "isolated"), bounds=True)
+    return Market("wild", [SymbolData("X", as_candles(frame, where="X"))])
+
+
+@pytest.fixture(scope="module")
+def wild() -> Comparison:
+    modes = ("off", "isolated")
+    return compare(Breakout, wild_market(), cash=1_000, modes=modes, bounds=True)
 
 
 def test_each_mode_with_margin_runs_under_four_further_paths(wild: Comparison) -> None:
@@ -61,5 +65,11 @@ def test_the_json_has_the_bounds(wild: Comparison, tmp_path: Path) -> None:
     assert len(document["runs"][1]["ambiguous_bars"]) == 1
 
 
-def test_without_bounds_there_is_no_spread(wild: Comparison) -> None:
+def test_the_spread_has_a_row_for_each_figure(wild: Comparison) -> None:
     assert len(wild.spread) == len(wild.runs[1].figures.names())
+
+
+def test_without_bounds_there_is_no_spread() -> None:
+    plain = compare(Breakout, wild_market(), cash=1_000, modes=("isolated",))
+    assert plain.bound_runs == ()
+    assert plain.spread.empty

@@ -249,11 +249,6 @@ def test_march_2020_with_rising_leverage(tmp_path: Path) -> None:
         assert ledger_sums(run) == run["ledger_balances"]
 
 
-def test_parameters_are_refused_with_their_own_error() -> None:
-    with pytest.raises(ParameterError):
-        compare(Hold, market(*DIP), modes=())
-
-
 class Flip(bt.Strategy):
     """Long, then short by one order, so that a flip ends the first trade."""
 

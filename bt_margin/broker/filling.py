@@ -1,0 +1,157 @@
+"""Filling: what a fill does to the account, and how Backtrader is told of it."""
+
+from typing import Any
+
+from bt_margin.core.account import Account
+from bt_margin.core.fill import apply_fill
+
+from .accounting import AccountBroker
+from .orders import Shortfall
+from .terms import Terms
+
+__all__ = ["FillingBroker"]
+
+_DUST = 1e-9  # of an order: below it a remainder is float rounding
+
+
+class FillingBroker(AccountBroker):
+    """The layer of `MarginBroker` that fills and refuses orders."""
+
+    def fill_now(self, order: Any, price: float) -> None:
+        """Fill an order at the moment that the walk has reached."""
+        self.fill(order, 0, price, None)
+
+    def fill(self, order: Any, ago: int, price: float, dtcoc: float | None) -> None:
+        """Book the fill and tell Backtrader, as it tells itself."""
+        data, terms = order.data, self.terms(order.data)
+        size = self._fill_size(order, price, ago)
+        if not size:
+            return
+        is_maker = self._desk.is_maker(order)
+        position = self.positions[data]
+        entry_before = position.price
+        change = self.account.split_fill(terms.contract.symbol, size, price)
+        closed, opened, shortfall = change.closed, change.opened, None
+        closed_fee = opened_fee = 0.0
+        if closed:
+            closed_fee = terms.fee(closed, price, is_maker=is_maker)
+            self._book_fill(order, terms, closed, price, closed_fee, is_opening=False)
+        if opened:
+            opened_fee = terms.fee(opened, price, is_maker=is_maker)
+            shortfall = self._desk.check_opening(
+                order, opened, price, is_maker=is_maker
+            )
+            if shortfall is None:
+                self._book_fill(
+                    order, terms, opened, price, opened_fee, is_opening=True
+                )
+            else:
+                opened, opened_fee = 0.0, 0.0
+        if closed or opened:
+            carried = 0.0
+            if closed and self.p.int2pnl:
+                carried = self.d_credit.pop(self.leader(data), 0.0)
+            self.move_position(data, closed + opened, price)
+            comminfo = terms.comminfo
+            order.execute(
+                dtcoc or data.datetime[ago],
+                closed + opened,
+                price,
+                closed,
+                comminfo.getvaluesize(-closed, entry_before) if closed else 0.0,
+                carried - closed_fee,
+                opened,
+                comminfo.getvaluesize(opened, price) if opened else 0.0,
+                -opened_fee,
+                comminfo.margin,
+                float(change.realized_pnl),
+                position.size,
+                position.price,
+            )
+            self._complete_dust(order)
+            self.legs.add(self.leader(data), order, closed, opened)
+            order.addcomminfo(comminfo)
+            self.notify(order)
+            self._ococheck(order)
+        if shortfall is not None:
+            self._refuse(order, shortfall)
+
+    def _fill_size(self, order: Any, price: float, ago: int) -> float:
+        """Signed size that this bar fills; a reduce-only order shrinks to the rest."""
+        size = order.executed.remsize
+        if self.p.filler is not None:
+            contract = self.terms(order.data).contract
+            filled = contract.snapped_quantity(self.p.filler(order, price, ago))
+            size = filled if order.isbuy() else -filled
+        if order.info.get("reduce_only"):
+            held = self.positions[order.data].size
+            against = -held if (held > 0) is not (size > 0) else 0
+            size = min(size, against, key=abs)
+            if not against:
+                order.cancel()
+                self._withdraw(order)
+        return float(size)
+
+    def _book_fill(
+        self,
+        order: Any,
+        terms: Terms,
+        size: float,
+        price: float,
+        fee: float,
+        *,
+        is_opening: bool,
+    ) -> None:
+        account = self.account
+
+        def book(books: Account, fee: float) -> None:
+            apply_fill(
+                books,
+                terms.contract,
+                size,
+                price,
+                leverage=terms.leverage_at(price),
+                mode=terms.mode,
+                time=self._walk.time,
+                fee=fee,
+                ref=f"order {order.ref}",
+            )
+
+        if is_opening:
+            book(account, fee)
+            self._walk.note_fee(account.shared, fee)
+            return
+        # The position's wallet pays for a close: out of what the close releases
+        # first, so that it loses only the rest.
+        payer = account.wallet_of(terms.contract.symbol)
+        free = account.fork()
+        book(free, 0.0)
+        book(account, fee)
+        self._walk.note_fee(payer, float(account.balance(payer) - free.balance(payer)))
+
+    def move_position(self, data: Any, size: float, price: float) -> None:
+        """Bring Backtrader's position to where the account's one is."""
+        terms = self.terms(data)
+        terms.comminfo.confirmexec(size, price)
+        position = self.positions[data]
+        position.update(size, price, data.datetime.datetime())
+        held = self.account.positions.get(terms.contract.symbol)
+        position.fix(held.size if held else 0, held.entry_price if held else 0.0)
+
+    @staticmethod
+    def _complete_dust(order: Any) -> None:
+        """A remainder that is float rounding is no remainder."""
+        if abs(order.executed.remsize) < _DUST * abs(order.created.size):
+            order.executed.remsize = 0
+            order.completed()
+
+    def _refuse(self, order: Any, shortfall: Shortfall) -> None:
+        order.info.shortfall = shortfall
+        order.margin()
+        self._withdraw(order)
+
+    def _withdraw(self, order: Any) -> None:
+        """Tell of an order that is over without a fill, and end what hangs on it."""
+        self.notify(order)
+        self._ococheck(order)
+        self._bracketize(order, cancel=True)
