@@ -5,12 +5,14 @@ Below this layer is Backtrader's broker; above it are the bar and the fills.
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
+from math import inf
 from typing import Any
 
 import backtrader as bt
 
 from bt_margin.core.account import Account
+from bt_margin.core.deleveraging import DeleveragingEvent
 from bt_margin.core.errors import (
     BalanceError,
     MarginError,
@@ -24,11 +26,12 @@ from bt_margin.core.path import BarPath
 from bt_margin.core.walk import BarWalk
 from bt_margin.core.wallet import GapLoss, MarginMode
 from bt_margin.data import as_candles, as_funding
-from bt_margin.venues import get_venue
+from bt_margin.venues import PositionMode, Venue, get_venue
 
+from .acting import Acting
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
-from .instrument import Instrument
+from .instrument import Instrument, utc
 from .instruments import Instruments
 from .legs import Legs
 from .orders import OrderDesk
@@ -49,7 +52,12 @@ _NOTHING_SET = bt.broker.BrokerBase.params.commission
 _WIPED_OUT = 1e-100
 
 
-class AccountBroker(Asking, bt.brokers.BackBroker):
+def _ms(moment: datetime) -> int:
+    """A moment as milliseconds since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
     """Backtrader's broker whose cash and value are those of a margin account.
 
     The parameters are described where users meet them: `MarginBroker`.
@@ -65,6 +73,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         ("order_margin", True),
         ("same_instrument", True),
         ("gap_loss", GapLoss.INSURANCE.value),
+        ("position_mode", PositionMode.ONE_WAY.value),
     )
 
     def __init__(self, **unknown: Any) -> None:
@@ -73,6 +82,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         self._check_parameters()
         self._mark_frames: dict[str, CandleSeries] = {}
         self._funding_frames: dict[str, FundingSeries] = {}
+        self._scheduled: list[tuple[int, str, float, float | None]] = []
         self._same: list[tuple[Any, Any]] = []
         self._is_running = False
         super().__init__()
@@ -84,6 +94,7 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             "bar_time": ("open", "close"),
             "fill_order": ("queue", "path"),
             "gap_loss": tuple(GapLoss),
+            "position_mode": tuple(PositionMode),
         }
         for name, allowed in choices.items():
             value = getattr(self.p, name)
@@ -93,10 +104,24 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         positive_number("cash", self.p.cash)
         positive_number("leverage", self.p.leverage)
         self._is_off = self.p.margin_mode == OFF
-        self.venue = get_venue(self.p.venue)
-        if not self._is_off and self.p.leverage > self.venue.max_leverage:
-            bound = self.venue.max_leverage
-            fix = f"the tiers of {self.p.venue} allow at most {bound}"
+        own = self.p.venue
+        self._page = own if isinstance(own, Venue) else get_venue(own)
+        self.venue = self._page
+        if not self._is_off:
+            self._check_against_venue()
+
+    def _check_against_venue(self) -> None:
+        """Refuse what the venue does not offer, on any day."""
+        venue, wanted = self.venue, self.p.position_mode
+        venue.require(self.p.margin_mode)
+        if wanted not in venue.position_modes:
+            fix = f"{venue.name} offers {' and '.join(venue.position_modes)} only"
+            raise ParameterError("position_mode", wanted, fix)
+        days = venue.days_of_change()
+        pages = [venue, *(venue.at(day - timedelta(days=1)) for day in days)]
+        bound = max(page.max_leverage for page in pages)
+        if self.p.leverage > bound:
+            fix = f"the tiers of {venue.name} allow at most {bound}"
             raise ParameterError("leverage", self.p.leverage, fix)
 
     # Life of a run
@@ -107,18 +132,23 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         self._is_running = False
         self.liquidations: list[LiquidationEvent] = []
         self.fundings: list[FundingEvent] = []
+        self.deleveragings: list[DeleveragingEvent] = []
         self._terms: dict[Any, Terms] = {}
+        self._chosen_leverage: dict[Any, float] = {}
+        self._chosen_mode: dict[Any, MarginMode] = {}
+        self._next_change = -inf  # ms: when the venue's rules change next
         self.legs = Legs()
         self._desk = OrderDesk(self)
         if self._is_off:
             return
         if self.comminfo[None] is _NOTHING_SET:
-            self.comminfo[None] = PerpCommission()
+            self.comminfo[None] = PerpCommission(inverse=self.venue.is_inverse)
         self.account = Account(
             positive_number("cash", self.p.cash),
             gap_loss=GapLoss(self.p.gap_loss),
             cross_margin_basis=self.venue.cross_margin_basis,
             isolated_margin_basis=self.venue.isolated_margin_basis,
+            funding_source=self.venue.funding_source,
         )
         self._walk = BarWalk(self.account, self.venue.liquidation)
 
@@ -135,9 +165,11 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
             follow_clones=self.p.same_instrument,
         )
         self._check_feeds()
+        self._deleveragings = sorted(self._scheduled, key=lambda stamp: stamp[0])
         for data in self._instruments.feeds:
             leader = self._instruments.leader(data)
-            self.terms(data)
+            if not self._page.revisions:
+                self.terms(data).require_leverage()
             if leader is not data:
                 self.positions[data] = self.positions[leader]
                 data.compensate(leader)  # Backtrader books its trades on the leader
@@ -146,7 +178,8 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         """Refuse names that no feed has, and coins beside quote currency."""
         feeds = self._instruments.feeds
         names = tuple(data._name for data in feeds)
-        for name in (*self._mark_frames, *self._funding_frames):
+        scheduled = [name for _, name, *_ in self._scheduled]
+        for name in (*self._mark_frames, *self._funding_frames, *scheduled):
             if name not in names:
                 raise UnknownNameError("feed", name, names)
         for name in self.comminfo:
@@ -197,9 +230,48 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
                 self.venue,
                 leverage=float(self.p.leverage),
                 mode=MarginMode(self.p.margin_mode),
+                chosen_leverage=self._chosen_leverage.get(data),
+                chosen_mode=self._chosen_mode.get(data),
             )
             self._terms[data] = terms
         return terms
+
+    def order_terms(self, order: Any) -> Terms:
+        """Terms of an order: those of its feed, in hedge mode of its leg."""
+        terms = self.terms(order.data)
+        return terms.of_leg(order.info["position_side"]) if self.is_hedged else terms
+
+    def is_reducing(self, order: Any) -> bool:
+        """Whether an order can only close: reduce-only, or against its leg."""
+        if not self.is_hedged:
+            return bool(order.info.get("reduce_only"))
+        return bool(order.isbuy()) is (order.info["position_side"] == "short")
+
+    def _follow_rules(self, moment: int) -> None:
+        """Go by the rules of the venue that hold at a moment (ms)."""
+        if moment < self._next_change:
+            return
+        is_first = self._next_change == -inf
+        days = self._page.days_of_change()
+        changes = [_ms(datetime.combine(day, time(), UTC)) for day in days]
+        self._next_change = min((c for c in changes if c > moment), default=inf)
+        self.venue = page = self._page.at(utc(moment).date())
+        self._walk.follow(page.liquidation)
+        self.account.follow(
+            page.cross_margin_basis, page.isolated_margin_basis, page.funding_source
+        )
+        self._terms.clear()
+        for data in self._instruments.leaders:
+            terms = self.terms(data)
+            if is_first:
+                terms.require_leverage()
+            elif terms.capped() is not terms:
+                _log.warning(
+                    "%s: leverage %s is above the new bound and becomes %s",
+                    *(terms.contract.symbol, terms.leverage, terms.capped().leverage),
+                )
+            self._terms[data] = terms.capped()
+            self.account.revise(terms.contract)
 
     # Settings
 
@@ -218,6 +290,29 @@ class AccountBroker(Asking, bt.brokers.BackBroker):
         """Give funding stamps to a feed by its name, before the run."""
         frame = as_funding(stamps, where=f"{name} funding")
         self._funding_frames[name] = FundingSeries(frame)
+
+    def add_deleveraging(
+        self,
+        name: str,
+        moment: datetime,
+        closed_share: float,
+        price: float | None = None,
+    ) -> None:
+        """Let the venue deleverage a feed's winning positions once, before the run.
+
+        Args:
+            name: the feed's.
+            moment: UTC; a naive time is taken as UTC.
+            closed_share: of the position, above 0 and up to 1.
+            price: of the close; ``None``: mark.
+        """
+        if not 0 < closed_share <= 1:
+            fix = "give a share above 0 and up to 1"
+            raise ParameterError("closed_share", closed_share, fix)
+        if price is not None:
+            positive_number("price", price)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        self._scheduled.append((_ms(moment), name, closed_share, price))
 
     def same_instrument(self, one: Any, other: Any) -> None:
         """Say, before the run, that two feeds show one instrument: one position.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bt_margin.core.errors import MarginError
-from bt_margin.core.margin import MarginSummary, bankruptcy_price
+from bt_margin.core.margin import MarginSummary
 
 __all__ = ["Asking"]
 
@@ -81,19 +81,22 @@ class Asking:
     def margin_summary(self, data: Any = None) -> MarginSummary:
         """Margin balance, initial and maintenance margin; resting orders apart."""
         self._require_margin()
-        account = self.account
-        if data is not None:
-            return self._wallet_summary(self._wallet(data))
+        wallets = {self.account.shared, *self.account.wallets()}
         total = MarginSummary()
-        for wallet in {account.shared, *account.wallets()}:
+        for wallet in wallets if data is None else self._wallets(data):
             total += self._wallet_summary(wallet)
         return total
 
-    def _wallet(self, data: Any) -> Any:
+    def _held(self, data: Any, side: str | None) -> list[Any]:
+        """The positions of a feed: one or none; in hedge mode both legs or a named."""
         symbol = self._instruments[data].symbol
-        if symbol in self.account.positions:
-            return self.account.wallet_of(symbol)
-        return self.account.shared
+        held = self.account.positions_of(symbol)
+        return [p for p in held if side in (None, p.contract.leg)]
+
+    def _wallets(self, data: Any) -> set[Any]:
+        """The wallets that hold a feed's positions; flat: the shared one."""
+        account, held = self.account, self._held(data, None)
+        return {account.wallet_of(p.contract.key) for p in held} or {account.shared}
 
     def _wallet_summary(self, wallet: Any) -> MarginSummary:
         summary: MarginSummary = self.account.summary(wallet, self.mark_of_symbol)
@@ -120,36 +123,30 @@ class Asking:
         self._require_margin()
         if data is None:
             return float(self.account.wallet_balance)
-        return float(self.account.balance(self._wallet(data)))
+        return float(sum(self.account.balance(one) for one in self._wallets(data)))
 
-    def liquidation_price(self, data: Any) -> float | None:
-        """Mark that liquidates the feed's position; ``None``: no position or price."""
+    def liquidation_price(self, data: Any, side: str | None = None) -> float | None:
+        """Mark that liquidates the feed's position; ``None``: no position or price.
+
+        In hedge mode ``side`` names a leg; without it the price nearest to mark.
+        """
         self._require_margin()
-        symbol = self._instruments[data].symbol
-        if symbol not in self.account.positions:
-            return None
-        price = self.account.liquidation_price(symbol, self.mark_of_symbol)
-        return None if price is None else float(price)
+        return self._nearest(data, side, self.account.liquidation_price)
 
-    def bankruptcy_price(self, data: Any) -> float | None:
+    def bankruptcy_price(self, data: Any, side: str | None = None) -> float | None:
         """Mark at which the wallet of the feed's position holds nothing."""
         self._require_margin()
-        symbol = self._instruments[data].symbol
-        position = self.account.positions.get(symbol)
-        if position is None:
+        return self._nearest(data, side, self.account.bankruptcy_price)
+
+    def _nearest(self, data: Any, side: str | None, ask: Any) -> float | None:
+        """The price nearest to mark that the account gives for a feed's positions."""
+        held = self._held(data, side)
+        found = [ask(p.contract.key, self.mark_of_symbol) for p in held]
+        prices = [float(price) for price in found if price is not None]
+        if not prices:
             return None
-        others = self.margin_summary(data).margin_balance
-        others -= self.wallet_balance(data)
-        others -= position.unrealized_pnl(self.mark(data))
-        price = bankruptcy_price(
-            position.size,
-            position.entry_price,
-            wallet_balance=self.wallet_balance(data),
-            contract_size=position.contract.contract_size,
-            inverse=position.contract.inverse,
-            other_unrealized_pnl=others,
-        )
-        return None if price is None else float(price)
+        mark = self.mark(data)
+        return min(prices, key=lambda price: abs(price - mark))
 
     def leverage_setting(self, data: Any) -> float:
         """Leverage of the feed's next fill."""

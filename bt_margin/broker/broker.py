@@ -8,11 +8,13 @@ from typing import Any
 
 import backtrader as bt
 
+from bt_margin.core.deleveraging import DeleveragingStamp
 from bt_margin.core.funding import FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
 from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
+from .acting import SIDES
 from .ambiguity import Ambiguity, AmbiguityFinder
 from .filling import FillingBroker
 from .instrument import utc
@@ -31,7 +33,7 @@ class MarginBroker(FillingBroker):
     Params:
         leverage: setting for symbols whose commission scheme names none.
         margin_mode: ``"isolated"``, ``"cross"``, or ``"off"``: stock accounting.
-        venue: whose rules hold; see `venue_names`.
+        venue: whose rules hold: a name, see `venue_names`, or a page of one's own.
         bar_path: which extreme of a bar comes first: ``"adaptive"`` (the one nearer
             the open), ``"low_first"``, ``"high_first"``, ``"worst"`` or ``"best"`` (for
             the position held).
@@ -43,11 +45,14 @@ class MarginBroker(FillingBroker):
         order_margin: whether resting orders lock margin.
         gap_loss: who pays what an isolated wallet cannot: ``"insurance"`` or
             ``"trader"``.
+        position_mode: ``"one_way"``: one position for each feed; ``"hedge"``: a long
+            and a short, of which every order names one: ``position_side="long"``.
 
     Attributes:
         account: wallets, positions and ledger of the run.
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
+        deleveragings: every `DeleveragingEvent` so far.
         ambiguities: every bar so far that could have gone two ways.
         late_fills: fills that the queue made after something that the path met later;
             with ``fill_order="path"`` there are none.
@@ -102,8 +107,9 @@ class MarginBroker(FillingBroker):
         instruments.sort(key=lambda i: i.bar.length, reverse=True)
         paths = {i.symbol: i.mark for i in instruments}
         self._bar = bar = instruments[-1].bar
+        self._follow_rules(bar.start)
         self._instruments.tell_ended(bar, lambda data: self.positions[data].size)
-        stamps = []
+        stamps: list[FundingStamp | DeleveragingStamp] = []
         for leader in self._instruments.leaders:
             instrument = self._instruments[leader]
             for stamp in instrument.stamps_before(bar.end):
@@ -117,6 +123,18 @@ class MarginBroker(FillingBroker):
                         stamp.mark_price,
                     )
                 )
+        while self._deleveragings and self._deleveragings[0][0] < bar.end:
+            time, name, closed_share, price = self._deleveragings.pop(0)
+            share = bar.share(time)
+            stamps.append(
+                DeleveragingStamp(
+                    share if share >= 0 else BEFORE_OPEN,
+                    utc(time),
+                    name,
+                    closed_share,
+                    price,
+                )
+            )
         length = utc(bar.end) - utc(bar.start)
         self._walk.open_bar(utc(bar.start), length, paths, stamps)
 
@@ -130,7 +148,7 @@ class MarginBroker(FillingBroker):
             order = self.submitted.popleft()
             if self._take_children(order) is None:
                 continue
-            reason = self._desk.below_minimum(order)
+            reason = self._wrong_side(order) or self._desk.below_minimum(order)
             if reason is not None:
                 order.info.reason = reason
                 order.reject(self)
@@ -143,6 +161,18 @@ class MarginBroker(FillingBroker):
                 self._refuse(order, shortfall)
         self._desk.end_batch()
 
+    def _wrong_side(self, order: Any) -> str | None:
+        """Why the venue cannot tell which position an order means; ``None``: it can."""
+        side = order.info.get("position_side")
+        if self.is_hedged and side not in SIDES:
+            return (
+                f"position_side is {side!r}: with position_mode='hedge' give"
+                ' position_side="long" or position_side="short"'
+            )
+        if side and not self.is_hedged:
+            return f"position_side is {side!r}: give the broker position_mode='hedge'"
+        return None
+
     def _charge_interest(self) -> None:
         """Book the interest of commission schemes that ask for one."""
         for data in self._instruments.leaders:
@@ -154,8 +184,9 @@ class MarginBroker(FillingBroker):
             interest = terms.comminfo.get_credit_interest(data, position, now)
             position.datetime = now
             self.d_credit[data] += interest
-            symbol, kind = terms.contract.symbol, LedgerEntryKind.INTEREST
-            self.account.book(kind, -interest, time=self._walk.time, symbol=symbol)
+            kind, time = LedgerEntryKind.INTEREST, self._walk.time
+            held = self.account.positions_of(terms.contract.symbol)
+            self.account.book(kind, -interest, time=time, key=held[0].contract.key)
 
     def _match_queue(self) -> None:
         """Try every pending order once, in the order in which they came."""
@@ -185,7 +216,7 @@ class MarginBroker(FillingBroker):
     ) -> Any:
         """Send a buy, on the contract's steps and ticks."""
         words = self._snapped(data, size, price, plimit, is_buy=True)
-        return self._noted(super().buy(owner, data, *words, **kwargs))
+        return self._noted(super().buy(owner, data, *words, **self._booked(kwargs)))
 
     def sell(
         self,
@@ -198,7 +229,17 @@ class MarginBroker(FillingBroker):
     ) -> Any:
         """Send a sell, on the contract's steps and ticks."""
         words = self._snapped(data, size, price, plimit, is_buy=False)
-        return self._noted(super().sell(owner, data, *words, **kwargs))
+        return self._noted(super().sell(owner, data, *words, **self._booked(kwargs)))
+
+    def _booked(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The words of an order; in hedge mode each leg has trade ids of its own.
+
+        Backtrader would net a long and a short of one trade id: even ids are longs.
+        """
+        if self._is_off or not self.is_hedged:
+            return words
+        is_short = words.get("position_side") == "short"
+        return {**words, "tradeid": 2 * words.get("tradeid", 0) + is_short}
 
     def _noted(self, order: Any) -> Any:
         """Keep in mind an order that was sent before its feed began.

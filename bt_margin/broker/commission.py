@@ -27,7 +27,7 @@ class PerpCommission(bt.CommInfoBase):
         taker_fee_rate: share of notional for every other fill.
         contract_size: base coins per contract; inverse: quote units.
         inverse: settled in the base coin.
-        tiers: maintenance margin and leverage bounds by notional, a `TierTable`.
+        tiers: maintenance margin and leverage bounds, a `TierTable` or `SizeTiers`.
         size_step: sizes snap down to it.
         price_tick: prices snap to it, never to a better one.
         min_quantity: smallest order, in contracts.
@@ -64,21 +64,16 @@ class PerpCommission(bt.CommInfoBase):
         if self.p.margin_mode not in (None, *MarginMode):
             fix = "give one of " + ", ".join(MarginMode)
             raise ParameterError("margin_mode", self.p.margin_mode, fix)
-        self._contract = self.contract("", self.p.tiers or TierTable.flat(0, 1))
+        tiers = self.p.tiers or TierTable.flat(0, 1)
+        self._contract = Contract("", tiers, **self.contract_terms())
 
-    def contract(self, symbol: str, tiers: TierTable, **rules: Any) -> Contract:
-        """The contract under the name of a feed, with tiers and rules of a venue."""
-        return Contract(
-            symbol,
-            tiers,
-            contract_size=self.p.contract_size,
-            inverse=self.p.inverse,
-            size_step=self.p.size_step,
-            price_tick=self.p.price_tick,
-            min_quantity=self.p.min_quantity,
-            min_notional=self.p.min_notional,
-            **rules,
-        )
+    def contract_terms(self) -> dict[str, Any]:
+        """The fields of `Contract` that the scheme sets."""
+        names = ("contract_size", "inverse", "size_step", "price_tick")
+        return {
+            name: getattr(self.p, name)
+            for name in (*names, "min_quantity", "min_notional")
+        }
 
     def get_leverage(self) -> float:
         """The symbol's leverage; 1 where it is the broker's to say."""

@@ -23,14 +23,15 @@ class FillingBroker(AccountBroker):
 
     def fill(self, order: Any, ago: int, price: float, dtcoc: float | None) -> None:
         """Book the fill and tell Backtrader, as it tells itself."""
-        data, terms = order.data, self.terms(order.data)
+        data, terms = order.data, self.order_terms(order)
         size = self._fill_size(order, price, ago)
         if not size:
             return
         is_maker = self._desk.is_maker(order)
         position = self.positions[data]
-        entry_before = position.price
-        change = self.account.split_fill(terms.contract.symbol, size, price)
+        held = self.account.positions.get(terms.contract.key)
+        entry_before = held.entry_price if held else position.price
+        change = self.account.split_fill(terms.contract.key, size, price)
         closed, opened, shortfall = change.closed, change.opened, None
         closed_fee = opened_fee = 0.0
         if closed:
@@ -69,7 +70,7 @@ class FillingBroker(AccountBroker):
                 position.price,
             )
             self._complete_dust(order)
-            self.legs.add(self.leader(data), order, closed, opened)
+            self.legs.add(terms.contract.key, order, closed, opened)
             order.addcomminfo(comminfo)
             self.notify(order)
             self._ococheck(order)
@@ -83,8 +84,9 @@ class FillingBroker(AccountBroker):
             contract = self.terms(order.data).contract
             filled = contract.snapped_quantity(self.p.filler(order, price, ago))
             size = filled if order.isbuy() else -filled
-        if order.info.get("reduce_only"):
-            held = self.positions[order.data].size
+        if self.is_reducing(order):
+            position = self.account.positions.get(self.order_terms(order).contract.key)
+            held = position.size if position else 0
             against = -held if (held > 0) is not (size > 0) else 0
             size = min(size, against, key=abs)
             if not against:
@@ -123,7 +125,7 @@ class FillingBroker(AccountBroker):
             return
         # The position's wallet pays for a close: out of what the close releases
         # first, so that it loses only the rest.
-        payer = account.wallet_of(terms.contract.symbol)
+        payer = account.wallet_of(terms.contract.key)
         free = account.fork()
         book(free, 0.0)
         book(account, fee)
@@ -135,8 +137,12 @@ class FillingBroker(AccountBroker):
         terms.comminfo.confirmexec(size, price)
         position = self.positions[data]
         position.update(size, price, data.datetime.datetime())
-        held = self.account.positions.get(terms.contract.symbol)
-        position.fix(held.size if held else 0, held.entry_price if held else 0.0)
+        held = self.account.positions_of(terms.contract.symbol)
+        net = sum(leg.size for leg in held)
+        # Of two legs: the price at which they gain nothing together.
+        cost = sum(leg.size * leg.entry_price for leg in held)
+        single = held[0].entry_price if len(held) == 1 else None
+        position.fix(net, single or (cost / net if net else 0.0))
 
     @staticmethod
     def _complete_dust(order: Any) -> None:

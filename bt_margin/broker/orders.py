@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from backtrader import Order
 
@@ -37,6 +37,30 @@ class Shortfall:
 
     def __str__(self) -> str:
         return self.reason
+
+
+class _Claim(NamedTuple):
+    """What one resting order asks for.
+
+    Attributes:
+        notional: at its price, unsigned.
+        loss: what it would lose at once if it filled now.
+        fees: of opening, and of a close at bankruptcy, where the venue reserves them.
+        leverage: under which it would open.
+    """
+
+    notional: float
+    loss: float
+    fees: float
+    leverage: float
+
+
+def _waits(order: Any) -> bool:
+    """Whether the order is a stop before its trigger.
+
+    It has no open loss: by the time it fills, mark is at its trigger.
+    """
+    return order.exectype != Order.Limit and not order.triggered
 
 
 class OrderDesk:
@@ -91,29 +115,31 @@ class OrderDesk:
         """
         if not self._broker.p.order_margin:
             return 0.0
-        by_data: dict[Any, list[tuple[Any, float]]] = {}
+        by_key: dict[str, list[tuple[Any, float]]] = {}
         for order in self._resting():
             if exclude is None or self._group(order) != self._group(exclude):
-                quantity = abs(order.executed.remsize)
-                leader = self._broker.leader(order.data)
-                by_data.setdefault(leader, []).append((order, quantity))
+                key = self._broker.order_terms(order).contract.key
+                found = (order, abs(order.executed.remsize))
+                by_key.setdefault(key, []).append(found)
         if include is not None:
-            leader = self._broker.leader(include[0].data)
-            by_data.setdefault(leader, []).append(include)
-        return sum(self._locked_by(data, found) for data, found in by_data.items())
+            key = self._broker.order_terms(include[0]).contract.key
+            by_key.setdefault(key, []).append(include)
+        return sum(self._locked_by(found) for found in by_key.values())
 
     def _resting(self) -> Iterator[Any]:
-        """Orders that rest and could open: active and not reduce-only.
+        """Orders that rest and could open: active and not reducing only.
 
         Market orders do not rest: they are checked against each other when they are
         sent, and each again when it fills.
         """
+        rule = self._broker.venue.order_margin
         for order in self._broker.pending:
             if (
                 order is not None
                 and order.active()
                 and order.exectype not in BY_THE_BAR
-                and not order.info.get("reduce_only")
+                and not self._broker.is_reducing(order)
+                and (rule.untriggered_stops or not _waits(order))
             ):
                 yield order
 
@@ -132,42 +158,48 @@ class OrderDesk:
             return ("bracket", order.parent.ref)
         return ("oco", self._broker._ocos.get(order.ref, order.ref))
 
-    def _locked_by(self, data: Any, orders: list[tuple[Any, float]]) -> float:
-        """Order margin of one symbol; a group counts once, with its largest."""
-        terms, account = self._broker.terms(data), self._trial_or_account()
-        symbol, mark = terms.contract.symbol, self._mark(data)
-        largest: dict[tuple[Any, bool], tuple[float, float, float]] = {}
+    def _locked_by(self, orders: list[tuple[Any, float]]) -> float:
+        """Order margin of one position; a group counts once, with its largest."""
+        data, account = orders[0][0].data, self._trial_or_account()
+        terms = self._broker.order_terms(orders[0][0])
+        mark = self._mark(data)
+        largest: dict[tuple[Any, bool], _Claim] = {}
         for order, quantity in orders:
-            price = self._reference_price(order)
-            notional = terms.contract.notional(quantity, price)
-            loss = self._open_loss(order, quantity, price, mark, terms)
+            claim = self._claim(order, quantity, mark, terms)
             key = (self._group(order), order.isbuy())
-            found = (notional, loss, terms.leverage_at(price))
-            largest[key] = max(largest.get(key, found), found)
-        position = account.positions.get(symbol)
+            largest[key] = max(largest.get(key, claim), claim)
+        position = account.positions.get(terms.contract.key)
         held = position.notional(mark) if position and mark else 0.0
-        sides = [(is_buy, *found) for (_, is_buy), found in largest.items()]
-        return order_margin(
-            held if position and position.size > 0 else -held,
-            sum(notional for is_buy, notional, _, _ in sides if is_buy),
-            sum(notional for is_buy, notional, _, _ in sides if not is_buy),
-            sum(loss for _, _, loss, _ in sides),
-            min(leverage for *_, leverage in sides),
+        signed = held if position and position.size > 0 else -held
+        buys, sells = (
+            [claim for (_, is_buy), claim in largest.items() if is_buy is side]
+            for side in (True, False)
+        )
+        bought, sold = (sum(c.notional for c in side) for side in (buys, sells))
+        adding = (buys, abs(signed + bought)), (sells, abs(signed - sold))
+        fees = [sum(c.fees for c in side) for side, after in adding if after > held]
+        return max(fees, default=0.0) + order_margin(
+            signed,
+            bought,
+            sold,
+            sum(claim.loss for claim in largest.values()),
+            min(claim.leverage for claim in largest.values()),
         )
 
-    @staticmethod
-    def _open_loss(
-        order: Any, quantity: float, price: float, mark: float | None, terms: Terms
-    ) -> float:
-        """What the order would lose at once if it filled now.
-
-        An untriggered stop has none: by the time it fills, mark is at its trigger.
-        """
-        waits = order.exectype != Order.Limit and not order.triggered
-        if waits or mark is None:
-            return 0.0
+    def _claim(
+        self, order: Any, quantity: float, mark: float | None, terms: Terms
+    ) -> "_Claim":
+        """What one order asks for by itself."""
+        price, rule = self._reference_price(order), self._broker.venue.order_margin
         size = quantity if order.isbuy() else -quantity
-        return max(0.0, -terms.contract.pnl(size, price, mark))
+        loss = fees = 0.0
+        if rule.open_loss and mark is not None and not _waits(order):
+            loss = max(0.0, -terms.contract.pnl(size, price, mark))
+        if rule.fees:
+            opening = -terms.fee(quantity, price, is_maker=False)
+            fees = opening + terms.reserved_fee(size, price)
+        notional = terms.contract.notional(quantity, price)
+        return _Claim(notional, loss, fees, terms.leverage_at(price))
 
     def _reference_price(self, order: Any) -> float:
         """The price at which an order counts before it fills."""
@@ -195,12 +227,12 @@ class OrderDesk:
 
         A close is always taken.
         """
-        contract = self._broker.terms(order.data).contract
+        contract = self._broker.order_terms(order).contract
         symbol, size = contract.symbol, order.executed.remsize
         if not size:
             return f"{symbol}: the size is below the size step {contract.size_step}"
         price = self._reference_price(order)
-        if not self._trial_or_account().split_fill(symbol, size, price).opened:
+        if not self._trial_or_account().split_fill(contract.key, size, price).opened:
             return None
         for name, value, least in (
             ("quantity", abs(size), contract.min_quantity),
@@ -220,13 +252,13 @@ class OrderDesk:
         position is never refused: a flip is accepted, and its opening part checked
         when it fills. So is an order on a feed that has not begun.
         """
-        if order.info.get("reduce_only") or not order.active():
+        if self._broker.is_reducing(order) or not order.active():
             return None
         if self._mark(order.data) is None:
             return None
-        terms: Terms = self._broker.terms(order.data)
+        terms: Terms = self._broker.order_terms(order)
         size, price = order.executed.remsize, self._reference_price(order)
-        change = self._trial_or_account().split_fill(terms.contract.symbol, size, price)
+        change = self._trial_or_account().split_fill(terms.contract.key, size, price)
         if order.exectype not in BY_THE_BAR:
             if change.closed:
                 return None
@@ -239,9 +271,10 @@ class OrderDesk:
         locked, mark = self.locked(), self._broker.mark(order.data)
         crosses = price >= mark if order.isbuy() else price <= mark
         is_maker = order.exectype == Order.Limit and not crosses
+        locks_fee = self._broker.venue.order_margin.fees
 
         def need(quantity: float) -> float:
-            fee = terms.fee(quantity, price, is_maker=is_maker)
+            fee = 0 if locks_fee else terms.fee(quantity, price, is_maker=is_maker)
             return self.locked(include=(order, quantity)) - locked - fee
 
         have = self.available(self._trial_or_account(), terms, locked)
@@ -255,7 +288,7 @@ class OrderDesk:
             self._apply(trial, terms, change.closed, price)
         if change.opened:
             have = self.available(trial, terms, self.locked())
-            need = self._opening_need(terms, price, is_maker=False)
+            need = self._opening_need(terms, change.opened, price, is_maker=False)
             shortfall = self._shortfall(terms, change.opened, price, need, have)
             if shortfall is not None:
                 return None if change.closed else shortfall
@@ -266,29 +299,30 @@ class OrderDesk:
         self, order: Any, opened: float, price: float, *, is_maker: bool
     ) -> Shortfall | None:
         """Whether the opening part of a fill can be afforded now."""
-        terms = self._broker.terms(order.data)
+        terms = self._broker.order_terms(order)
         locked = self.locked(exclude=order)
         have = self.available(self._broker.account, terms, locked)
-        need = self._opening_need(terms, price, is_maker=is_maker)
+        need = self._opening_need(terms, opened, price, is_maker=is_maker)
         return self._shortfall(terms, opened, price, need, have)
 
     @staticmethod
     def _opening_need(
-        terms: Terms, price: float, *, is_maker: bool
+        terms: Terms, opened: float, price: float, *, is_maker: bool
     ) -> Callable[[float], float]:
-        """Initial margin and fee of an opening quantity."""
+        """Initial margin and fee of an opening quantity, on the side of ``opened``."""
+        side = 1 if opened > 0 else -1
 
         def need(quantity: float) -> float:
             fee = terms.fee(quantity, price, is_maker=is_maker)
             # A rebate comes with the fill and cannot pay for it.
-            return terms.opening_margin(quantity, price) + max(0.0, -fee)
+            return terms.opening_margin(side * quantity, price) + max(0.0, -fee)
 
         return need
 
     def available(self, account: Account, terms: Terms, locked: float) -> float:
         """What an opening fill may use; an isolated margin is paid in cash."""
         available = account.available_balance(self._broker.mark_of_symbol, locked)
-        wallet = account.wallet_for(terms.contract.symbol, terms.mode)
+        wallet = account.wallet_for(terms.contract.key, terms.mode)
         if wallet == account.shared:
             return available
         return min(available, account.balance(account.shared))
@@ -303,13 +337,14 @@ class OrderDesk:
     ) -> Shortfall | None:
         """The refusal of an opening size that costs too much or has too high a tier."""
         contract, quantity = terms.contract, abs(opened)
-        held = self._trial_or_account().positions.get(contract.symbol)
+        held = self._trial_or_account().positions.get(contract.key)
         size = abs(held.size) if held else 0.0
         leverage = terms.leverage_at(price)
 
         def bound(quantity: float) -> float:
-            notional = contract.notional(size + quantity, price)
-            return contract.tiers.tier_of(notional).max_leverage
+            total = size + quantity
+            notional = contract.notional(total, price)
+            return contract.tiers_of(total).tier_of(notional).max_leverage
 
         def passes(quantity: float) -> bool:
             return need(quantity) <= have and leverage <= bound(quantity)

@@ -5,12 +5,21 @@ from typing import Any
 
 import backtrader as bt
 
+from bt_margin.core.contract import position_key
+from bt_margin.core.deleveraging import DeleveragingEvent
 from bt_margin.core.funding import FundingEvent
-from bt_margin.core.liquidation import LiquidationEvent, OrderScope
+from bt_margin.core.liquidation import LiquidationEvent
+from bt_margin.core.policy import OrderScope
 from bt_margin.core.walk import Event
 from bt_margin.core.wallet import SHARED, MarginMode
 
 __all__ = ["Reporter"]
+
+_HOOKS = {
+    FundingEvent: "notify_funding",
+    LiquidationEvent: "notify_liquidation",
+    DeleveragingEvent: "notify_deleveraging",
+}
 
 
 class Reporter:
@@ -34,31 +43,54 @@ class Reporter:
                 broker.fundings.append(event)
                 # Carried into the commission of the next close, as interest is.
                 broker.d_credit[data] -= event.payment
-            else:
+                continue
+            if isinstance(event, LiquidationEvent):
                 broker.liquidations.append(event)
                 for order in self._cancelled_by(data, event):
                     broker.cancel(order)
-                self._close_legs(data, event)
+            else:
+                broker.deleveragings.append(event)
+            self._close_legs(data, event)
 
     def _cancelled_by(self, data: Any, event: LiquidationEvent) -> Iterator[Any]:
-        """The live orders that go with a liquidated wallet."""
-        broker = self._broker
-        scope = {other for other in broker.feeds if broker.leader(other) is data}
-        whole_wallet = broker.venue.liquidation.cancel is OrderScope.WALLET
-        if event.wallet == SHARED and whole_wallet:
+        """The live orders that go with a liquidation."""
+        broker, scope = self._broker, self._broker.venue.liquidation.cancel
+        feeds = {other for other in broker.feeds if broker.leader(other) is data}
+        if event.wallet == SHARED and scope is not OrderScope.SYMBOL:
             modes = {other: broker.terms(other).mode for other in broker.feeds}
-            scope |= {other for other in modes if modes[other] is MarginMode.CROSS}
+            feeds |= {other for other in modes if modes[other] is MarginMode.CROSS}
         for order in broker.live_orders():
-            if order.data in scope and order.alive():
+            if order.data not in feeds or not order.alive():
+                continue
+            # The other leg of an isolated one stands on a wallet of its own.
+            is_apart = event.leg and event.wallet != SHARED
+            if is_apart and order.info["position_side"] != event.leg:
+                continue
+            if scope is not OrderScope.ADDING or self._adds(order, data, event):
                 yield order
 
-    def _close_legs(self, data: Any, event: LiquidationEvent) -> None:
+    def _adds(self, order: Any, data: Any, event: LiquidationEvent) -> bool:
+        """Whether an order could add to a position as it was before the event."""
+        broker = self._broker
+        if broker.is_reducing(order):
+            return False
+        size = event.size + event.remaining
+        if broker.leader(order.data) is not data or not event.size:
+            size = broker.positions[order.data].size
+        return not size or (size > 0) is bool(order.isbuy())
+
+    def _close_legs(
+        self, data: Any, event: LiquidationEvent | DeleveragingEvent
+    ) -> None:
         """One completed order for each trade that holds part of the position."""
         broker = self._broker
-        carried = -event.fee
+        word, carried = "deleveraging", 0.0
+        if isinstance(event, LiquidationEvent):
+            word, carried = "liquidation", -event.fee
         if broker.p.int2pnl:
             carried += broker.d_credit.pop(data, 0.0)
-        legs = broker.legs.pop(data)
+        share = event.size / (event.size + event.remaining)
+        legs = broker.legs.take(position_key(event.symbol, event.leg), share)
         total = sum(abs(size) for _, _, size in legs)
         broker.move_position(data, -event.size, event.fill_price)
         for owner, tradeid, size in legs:
@@ -70,14 +102,21 @@ class Reporter:
                 price=event.fill_price,
                 tradeid=tradeid,
             )
-            order.addinfo(liquidation=event)
+            order.addinfo(**{word: event})
+            if event.leg:
+                order.addinfo(position_side=event.leg)
             order.submit(broker)
             order.accept(broker)
             broker.orders.append(order)
             self._complete(order, event, carried * abs(size) / total)
 
-    def _complete(self, order: Any, event: LiquidationEvent, commission: float) -> None:
-        """Fill a liquidation order whole, closing its trade."""
+    def _complete(
+        self,
+        order: Any,
+        event: LiquidationEvent | DeleveragingEvent,
+        commission: float,
+    ) -> None:
+        """Fill the order of a forced close whole, closing its part of a trade."""
         broker, size, price = self._broker, order.created.size, event.fill_price
         terms = broker.terms(order.data)
         pnl = terms.contract.pnl(-size, event.entry_price, price)
@@ -104,11 +143,9 @@ class Reporter:
         news, self._news = self._news, []
         cerebro = self._broker.cerebro
         for event in news:
-            is_funding = isinstance(event, FundingEvent)
-            hook = "notify_funding" if is_funding else "notify_liquidation"
             cerebro._notify_store(event)
             for strategy in cerebro.runningstrats:
                 strategy.notify_store(event)
-                method = getattr(strategy, hook, None)
+                method = getattr(strategy, _HOOKS[type(event)], None)
                 if method is not None:
                     method(event)

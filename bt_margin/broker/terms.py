@@ -5,7 +5,7 @@ it is not 1, then the broker's. Fees: those of a commission scheme that the user
 then the venue's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import backtrader as bt
@@ -47,10 +47,38 @@ class Terms:
             return self.leverage
         return self.contract.notional(1, price) / float(self.contract.fixed_margin or 1)
 
-    def opening_margin(self, quantity: float, price: float) -> float:
-        """What opening ``quantity`` at ``price`` locks."""
+    def opening_margin(self, size: float, price: float) -> float:
+        """What opening signed ``size`` at ``price`` locks."""
         leverage = self.leverage_at(price)
-        return Position(self.contract, quantity, price, leverage).opening_margin
+        return Position(self.contract, size, price, leverage).opening_margin
+
+    def of_leg(self, leg: str) -> "Terms":
+        """The same for one leg of the symbol."""
+        return replace(self, contract=replace(self.contract, leg=leg))
+
+    def capped(self) -> "Terms":
+        """The same with no higher leverage than the tiers allow."""
+        bound = self.contract.tiers.max_leverage
+        if self.leverage is None or self.leverage <= bound:
+            return self
+        return replace(self, leverage=bound)
+
+    def require_leverage(self) -> None:
+        """Refuse a leverage above what the tiers allow at all.
+
+        Raises:
+            ParameterError: naming the bound.
+        """
+        bound = self.contract.tiers.max_leverage
+        if self.leverage is not None and self.leverage > bound:
+            symbol = self.contract.symbol or "this feed"
+            fix = f"the tiers of {symbol} allow at most {bound}"
+            raise ParameterError("leverage", self.leverage, fix)
+
+    def reserved_fee(self, size: float, price: float) -> float:
+        """Fee of a close at bankruptcy that a position of signed ``size`` reserves."""
+        opened = Position(self.contract, size, price, self.leverage_at(price))
+        return opened.reserved_fee
 
     @property
     def bears_interest(self) -> bool:
@@ -70,7 +98,14 @@ class Terms:
 
 
 def resolve_terms(
-    symbol: str, comminfo: Any, venue: Venue, *, leverage: float, mode: MarginMode
+    symbol: str,
+    comminfo: Any,
+    venue: Venue,
+    *,
+    leverage: float,
+    mode: MarginMode,
+    chosen_leverage: float | None = None,
+    chosen_mode: MarginMode | None = None,
 ) -> Terms:
     """Terms of a feed from its scheme, the venue and the broker's settings.
 
@@ -80,21 +115,23 @@ def resolve_terms(
         venue: whose rules hold.
         leverage: the broker's.
         mode: the broker's.
+        chosen_leverage: set for the feed during the run.
+        chosen_mode: the same.
 
     Raises:
-        ParameterError: the leverage is above what the tiers allow at all.
+        ParameterError: the venue does not offer the contract or the margin mode.
+        UnknownNameError: the venue has no tiers for the symbol.
     """
-    rules: dict[str, Any] = {
-        "maintenance_basis": venue.maintenance_basis,
-        "closing_fee_rate": venue.closing_fee_rate,
-    }
     fees: tuple[float | None, float | None] = (None, None)
     setting: float | None = leverage
     if isinstance(comminfo, PerpCommission):
         own = comminfo.p
-        tiers = own.tiers or venue.tiers_of(symbol)
-        contract = comminfo.contract(symbol, tiers, **rules)
+        tiers = own.tiers or venue.tiers_of(symbol, inverse=own.inverse)
+        contract = venue.contract(symbol, tiers, **comminfo.contract_terms())
         setting = own.leverage or leverage
+        if own.margin_mode not in (None, mode) and venue.controls.mode_of_account:
+            fix = f"{venue.name} has one margin mode for the whole account: give {mode}"
+            raise ParameterError("margin_mode", own.margin_mode, fix)
         mode = MarginMode(own.margin_mode or mode)
         maker, taker = own.maker_fee_rate, own.taker_fee_rate
         fees = (
@@ -103,19 +140,16 @@ def resolve_terms(
         )
     else:
         setting, fixed = _margin_of_scheme(comminfo, leverage)
-        size = comminfo.p.mult
-        contract = Contract(
+        contract = venue.contract(
             symbol,
             venue.tiers_of(symbol),
-            contract_size=size,
-            fixed_margin=fixed,
-            **rules,
+            contract_size=comminfo.p.mult,
+            fixed_margin=None if chosen_leverage else fixed,
+            inverse=False,
         )
-    if setting is not None and setting > contract.tiers.max_leverage:
-        bound = contract.tiers.max_leverage
-        fix = f"the tiers of {symbol or 'this feed'} allow at most {bound}"
-        raise ParameterError("leverage", setting, fix)
-    return Terms(contract, mode, comminfo, setting, *fees)
+    mode = chosen_mode or mode
+    venue.require(mode)
+    return Terms(contract, mode, comminfo, chosen_leverage or setting, *fees)
 
 
 def _margin_of_scheme(

@@ -1,13 +1,17 @@
 """A perpetual contract: what one unit of size is worth, and the venue's margin rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .errors import ParameterError
 from .number import Number
+from .size_tiers import SizeTiers
 from .tiers import TierTable
 
-__all__ = ["Basis", "Contract"]
+__all__ = ["Basis", "Contract", "position_key"]
+
+
+_NO_MAINTENANCE = TierTable.flat(0, 1)
 
 
 class Basis(StrEnum):
@@ -23,31 +27,37 @@ class Contract:
 
     Attributes:
         symbol: the name positions and ledger entries carry.
-        tiers: maintenance margin and leverage bounds by notional.
+        tiers: maintenance margin and leverage bounds, by notional or by size.
         contract_size: base coins per contract; inverse: quote units.
         inverse: settled in the base coin instead of the quote currency.
         maintenance_basis: price of the notional that maintenance is taken on.
         closing_fee_rate: taker fee that the venue counts in maintenance, as a
             share of the notional at mark; 0 where it counts none.
+        reserved_fee_rate: taker fee of a close at the position's own bankruptcy price
+            that the venue counts in initial and maintenance margin alike.
         fixed_margin: initial margin of one contract, whatever the leverage, as a
             futures exchange sets it; ``None``: notional / leverage.
         size_step: sizes are multiples of it; ``None``: any size.
         price_tick: prices are multiples of it; ``None``: any price.
         min_quantity: smallest order, in contracts; ``None``: no limit.
         min_notional: smallest order, in the settle currency; ``None``: no limit.
+        leg: ``"long"`` or ``"short"`` where a symbol has a position on each side
+            (hedge mode); ``""``: one position.
     """
 
     symbol: str
-    tiers: TierTable
+    tiers: TierTable | SizeTiers
     contract_size: Number = 1
     inverse: bool = False
     maintenance_basis: Basis = Basis.MARK
     closing_fee_rate: Number = 0
+    reserved_fee_rate: Number = 0
     fixed_margin: Number | None = None
     size_step: Number | None = None
     price_tick: Number | None = None
     min_quantity: Number | None = None
     min_notional: Number | None = None
+    leg: str = ""
 
     def __post_init__(self) -> None:
         for name in ("contract_size", "fixed_margin", "size_step", "price_tick"):
@@ -56,9 +66,26 @@ class Contract:
                 where = f"{self.symbol}.{name}"
                 raise ParameterError(where, value, "give a number above 0")
 
-        if not self.closing_fee_rate >= 0:
-            where = f"{self.symbol}.closing_fee_rate"
-            raise ParameterError(where, self.closing_fee_rate, "give 0 or more")
+        for name in ("closing_fee_rate", "reserved_fee_rate"):
+            if not getattr(self, name) >= 0:
+                where = f"{self.symbol}.{name}"
+                raise ParameterError(where, getattr(self, name), "give 0 or more")
+
+    @property
+    def key(self) -> str:
+        """The name of its position in an account: the symbol, with its leg if any."""
+        return position_key(self.symbol, self.leg)
+
+    @property
+    def without_maintenance(self) -> "Contract":
+        """The same with nothing required: its liquidation price is bankruptcy."""
+        return replace(
+            self, tiers=_NO_MAINTENANCE, closing_fee_rate=0, reserved_fee_rate=0
+        )
+
+    def tiers_of(self, size: Number) -> TierTable:
+        """The tiers by notional that hold for ``size`` contracts."""
+        return self.tiers.at_size(abs(size) * self.contract_size)
 
     def notional(self, size: Number, price: Number) -> Number:
         """Unsigned worth of ``size`` contracts at ``price``, settle currency."""
@@ -108,3 +135,8 @@ class Contract:
         if abs(steps - nearest) * 10**9 < 1 + nearest / 10**3:
             return step * nearest
         return step * (int(steps) + round_up)
+
+
+def position_key(symbol: str, leg: str = "") -> str:
+    """The name of a position in an account: the symbol, with its leg if any."""
+    return f"{symbol}:{leg}" if leg else symbol

@@ -44,7 +44,7 @@ class Leg:
         if self.start == self.end:
             return []
         contract, size = self.position.contract, self.position.size
-        floors = [tier.min_notional for tier in contract.tiers][1:]
+        floors = [tier.min_notional for tier in contract.tiers_of(size)][1:]
         prices = [contract.price_of_notional(size, floor) for floor in floors]
         parts = [(price - self.start) / (self.end - self.start) for price in prices]
         return [part for part in parts if 0 < part < 1]
@@ -57,10 +57,8 @@ class Leg:
             inside: a part of the same piece, between two bends: at a bend itself
                 either side's tier can be meant.
         """
-        mark = self.mark(part)
         tier = self.position.tier(self.mark(inside))
-        required = self.position.maintenance_in_tier(mark, tier)
-        return self.position.unrealized_pnl(mark) - required
+        return self.position.surplus_in_tier(self.mark(part), tier)
 
 
 def first_crossing(legs: Sequence[Leg], balance: Number) -> Number | None:

@@ -9,6 +9,7 @@
     ├── DataError           a market file or frame has a bad row
     ├── StrategyError       a strategy file cannot be loaded
     ├── BalanceError        a transfer asks for more than the wallet has
+    ├── ControlError        the venue does not allow a change as things stand
     └── InvariantError      a rule of the model was broken inside: a bug
 
 Every message names the place, the value seen and the fix.
@@ -16,6 +17,7 @@ Every message names the place, the value seen and the fix.
 
 __all__ = [
     "BalanceError",
+    "ControlError",
     "DataError",
     "InvariantError",
     "MarginError",
@@ -97,6 +99,10 @@ class DataError(MarginError, ValueError):
 
 class StrategyError(MarginError):
     """A strategy file cannot be loaded, or names no single strategy."""
+
+
+class ControlError(MarginError):
+    """The venue does not allow a change as things stand."""
 
 
 class BalanceError(MarginError):

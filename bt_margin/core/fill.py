@@ -52,7 +52,7 @@ def apply_fill(
     """
     if not size:
         raise ParameterError("size", size, "give a signed size other than 0")
-    change = account.split_fill(contract.symbol, size, price)
+    change = account.split_fill(contract.key, size, price)
     if change.closed and change.opened:  # find out first whether both parts can be
         _book(account.fork(), contract, change, price, leverage, mode, time, fee, ref)
     _book(account, contract, change, price, leverage, mode, time, fee, ref)
@@ -71,23 +71,23 @@ def _book(
     ref: str,
 ) -> None:
     """Book both parts of a fill."""
-    symbol = contract.symbol
+    key, symbol = contract.key, contract.symbol
     closing_fee = fee * (change.closed / (change.closed + change.opened))
     if change.closed:
-        _close(account, symbol, change, price, closing_fee, time, ref)
+        _close(account, key, change, price, closing_fee, time, ref)
     if change.opened:
         opened = Position(contract, change.opened, price, leverage)
-        wallet, shared = account.wallet_for(symbol, mode), account.shared
+        wallet, shared = account.wallet_for(key, mode), account.shared
         margin, kind = opened.opening_margin, LedgerEntryKind.FEE
         account.transfer(shared, wallet, margin, time=time, symbol=symbol, ref=ref)
         account.ledger.record(time, kind, shared.name, symbol, fee - closing_fee, ref)
-        held = account.positions.get(symbol)
+        held = account.positions.get(key)
         account.put(held.increased(opened) if held else opened, wallet)
 
 
 def _close(
     account: Account,
-    symbol: str,
+    key: str,
     change: PositionChange,
     price: Number,
     fee: Number,
@@ -95,42 +95,44 @@ def _close(
     ref: str,
 ) -> None:
     """Book PnL and fee to the position's wallet and release its share."""
-    position, wallet = account.positions[symbol], account.wallet_of(symbol)
+    position, wallet = account.positions[key], account.wallet_of(key)
     kept = position.reduced(change.closed)
     balance_kept = account.balance(wallet) * (kept.size / position.size if kept else 0)
     pnl, kind = change.realized_pnl, LedgerEntryKind
-    account.book(kind.REALIZED_PNL, pnl, time=time, symbol=symbol, ref=ref)
-    account.book(kind.FEE, fee, time=time, symbol=symbol, ref=ref)
+    account.book(kind.REALIZED_PNL, pnl, time=time, key=key, ref=ref)
+    account.book(kind.FEE, fee, time=time, key=key, ref=ref)
     cushion = max(0, kept.unrealized_pnl(price)) if kept else 0
-    _cover_shortfall(account, symbol, cushion, time, ref)
+    _cover_shortfall(account, key, cushion, time, ref)
     balance = account.balance(wallet)
     released = max(0, min(balance, balance - balance_kept))
+    symbol = position.contract.symbol
     account.transfer(
         wallet, account.shared, released, time=time, symbol=symbol, ref=ref
     )
     if kept:
         account.put(kept, wallet)
     else:
-        account.remove(symbol)
+        account.remove(key)
 
 
 def _cover_shortfall(
-    account: Account, symbol: str, cushion: Number, time: datetime | None, ref: str
+    account: Account, key: str, cushion: Number, time: datetime | None, ref: str
 ) -> None:
     """Pay what a closing fill lost beyond a wallet that no other position shares.
 
     Unrealized gains of what is left of the position (``cushion``) come first. That
     the fund pays the rest of an ordinary order is an assumption (`GapLoss`).
     """
-    wallet = account.wallet_of(symbol)
+    wallet = account.wallet_of(key)
     shortfall = -account.balance(wallet) - cushion
     if shortfall <= 0 or len(account.positions_in(wallet)) > 1:
         return
     if account.gap_loss is GapLoss.TRADER:
         paid = min(shortfall, max(0, account.balance(account.shared)))
+        symbol = account.positions[key].contract.symbol
         account.transfer(
             account.shared, wallet, paid, time=time, symbol=symbol, ref=ref
         )
     shortfall = -account.balance(wallet) - cushion
     kind = LedgerEntryKind.INSURANCE
-    account.book(kind, shortfall, time=time, symbol=symbol, ref=ref)
+    account.book(kind, shortfall, time=time, key=key, ref=ref)

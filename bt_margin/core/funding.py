@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from .account import Account
+from .account import Account, Marks
 from .ledger import LedgerEntryKind
 from .number import Number
+from .wallet import FundingSource
 
 __all__ = ["FundingEvent", "FundingStamp", "funding_payment", "settle_funding"]
 
@@ -33,6 +34,34 @@ def funding_payment(
 
 
 @dataclass(frozen=True, slots=True)
+class FundingEvent:
+    """One position at one stamp.
+
+    Attributes:
+        time: the stamp, UTC.
+        symbol: the position's symbol.
+        size: signed size held.
+        mark_price: mark used.
+        funding_rate: + longs pay.
+        payment: cash flow into the wallet, + received.
+        wallet: the wallet that holds the position's margin.
+        from_shared: the part of the payment that the shared wallet got or gave in the
+            place of that wallet.
+        leg: ``"long"`` or ``"short"`` in hedge mode.
+    """
+
+    time: datetime
+    symbol: str
+    size: Number
+    mark_price: Number
+    funding_rate: Number
+    payment: Number
+    wallet: str
+    from_shared: Number = 0
+    leg: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FundingStamp:
     """A settlement that falls into the bar.
 
@@ -50,48 +79,43 @@ class FundingStamp:
     funding_rate: Number
     mark_price: Number | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class FundingEvent:
-    """One position at one stamp.
-
-    Attributes:
-        time: the stamp, UTC.
-        symbol: the position's symbol.
-        size: signed size held.
-        mark_price: mark used.
-        funding_rate: + longs pay.
-        payment: cash flow into the wallet, + received.
-        wallet: the wallet it went to or came from.
-    """
-
-    time: datetime
-    symbol: str
-    size: Number
-    mark_price: Number
-    funding_rate: Number
-    payment: Number
-    wallet: str
+    def settle(self, account: Account, marks: Marks) -> list[FundingEvent]:
+        """Pay the stamp, for every position of the symbol."""
+        mark = marks(self.symbol) if self.mark_price is None else self.mark_price
+        return [
+            settle_funding(
+                account,
+                position.contract.key,
+                self.funding_rate,
+                mark,
+                time=self.time,
+                available=account.available_balance(marks),
+            )
+            for position in account.positions_of(self.symbol)
+        ]
 
 
 def settle_funding(
     account: Account,
-    symbol: str,
+    key: str,
     funding_rate: Number,
     mark_price: Number,
     *,
     time: datetime,
+    available: Number = 0,
 ) -> FundingEvent:
-    """Book one stamp of the symbol's position to the wallet that holds it.
+    """Book one stamp of a position, to the wallets that its venue says.
 
     Args:
-        account: changed in place; holds a position of the symbol.
-        symbol: whose position pays or receives.
+        account: changed in place; holds the position.
+        key: of the position that pays or receives.
         funding_rate: + longs pay, a fraction.
         mark_price: mark at the stamp.
         time: the stamp, UTC.
+        available: what the shared wallet can give, where it pays first; what is
+            received goes there too.
     """
-    position = account.positions[symbol]
+    position, wallet = account.positions[key], account.wallet_of(key)
     contract = position.contract
     payment = funding_payment(
         position.size,
@@ -100,9 +124,23 @@ def settle_funding(
         contract_size=contract.contract_size,
         inverse=contract.inverse,
     )
-    kind = LedgerEntryKind.FUNDING
-    account.book(kind, payment, time=time, symbol=symbol, ref="funding")
-    wallet = account.wallet_of(symbol).name
+    from_shared: Number = 0
+    if wallet.funding_source is FundingSource.AVAILABLE:
+        from_shared = max(payment, -available)
+    kind, symbol = LedgerEntryKind.FUNDING, contract.symbol
+    for name, amount in (
+        (account.shared.name, from_shared),
+        (wallet.name, payment - from_shared),
+    ):
+        account.ledger.record(time, kind, name, symbol, amount, "funding")
     return FundingEvent(
-        time, symbol, position.size, mark_price, funding_rate, payment, wallet
+        time=time,
+        symbol=symbol,
+        size=position.size,
+        mark_price=mark_price,
+        funding_rate=funding_rate,
+        payment=payment,
+        wallet=wallet.name,
+        from_shared=from_shared,
+        leg=contract.leg,
     )

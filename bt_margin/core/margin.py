@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .contract import Basis, Contract
 from .errors import ParameterError
 from .number import Number
+from .size_tiers import SizeTiers
 from .tiers import Tier, TierTable
 
 __all__ = [
@@ -107,7 +108,7 @@ def liquidation_price(
     entry_price: Number,
     *,
     wallet_balance: Number,
-    tiers: TierTable,
+    tiers: TierTable | SizeTiers,
     basis: str = "mark",
     closing_fee_rate: Number = 0,
     contract_size: Number = 1,
@@ -124,7 +125,7 @@ def liquidation_price(
         size: signed, + long, in contracts; not 0.
         entry_price: average entry, quote per base.
         wallet_balance: of the wallet that holds the position, settle currency.
-        tiers: the contract's tiers.
+        tiers: the contract's tiers, by notional or by size.
         basis: ``"mark"`` or ``"entry"``: which notional maintenance is taken on.
         closing_fee_rate: fee at mark that the venue counts in maintenance.
         contract_size: base coins per contract; inverse: quote units.
@@ -147,9 +148,10 @@ def liquidation_price(
         raise ParameterError("entry_price", entry_price, "give a price above 0")
     contract = Contract("", tiers, contract_size, inverse, Basis(basis))
     budget = wallet_balance + other_unrealized_pnl - other_maintenance
-    bands = tiers.bands()
+    table = contract.tiers_of(size)
+    bands = table.bands()
     if contract.maintenance_basis is Basis.ENTRY:
-        budget -= tiers.maintenance_margin(contract.notional(size, entry_price))
+        budget -= table.maintenance_margin(contract.notional(size, entry_price))
         bands = _NO_MAINTENANCE.bands()
     elif (size > 0) is not inverse:
         # A falling price meets the tiers from the top where it lowers the notional.

@@ -32,6 +32,20 @@ class Position:
         return self.initial_margin(self.entry_price, Basis.ENTRY)
 
     @property
+    def reserved_fee(self) -> Number:
+        """Fee of a close at its own bankruptcy price that the venue reserves.
+
+        Linear: entry * (1 - side / leverage); inverse: the notional in coin is larger
+        by as much (Bybit "Order Cost", "Initial Margin").
+        """
+        contract = self.contract
+        if not contract.reserved_fee_rate:
+            return 0
+        is_long = self.size > 0
+        away = 1 / self.leverage if is_long is contract.inverse else -1 / self.leverage
+        return self.entry_notional * (1 + away) * contract.reserved_fee_rate
+
+    @property
     def entry_notional(self) -> Number:
         """Unsigned notional at the entry price."""
         return self.contract.notional(self.size, self.entry_price)
@@ -46,13 +60,15 @@ class Position:
 
     def initial_margin(self, mark_price: Number, basis: Basis) -> Number:
         """What the position locks, on the wallet's basis."""
+        fee = self.reserved_fee
         if self.contract.fixed_margin is not None:
-            return abs(self.size) * self.contract.fixed_margin
+            return abs(self.size) * self.contract.fixed_margin + fee
         price = mark_price if basis is Basis.MARK else self.entry_price
-        return initial_margin(self.contract.notional(self.size, price), self.leverage)
+        notional = self.contract.notional(self.size, price)
+        return initial_margin(notional, self.leverage) + fee
 
     def maintenance_margin(self, mark_price: Number) -> Number:
-        """Requirement at mark, on the contract's basis, with its closing fee."""
+        """Requirement at mark, on the contract's basis, with its closing fees."""
         return self.maintenance_in_tier(mark_price, self.tier(mark_price))
 
     def tier(self, mark_price: Number) -> Tier:
@@ -60,27 +76,33 @@ class Position:
         contract = self.contract
         on_mark = contract.maintenance_basis is Basis.MARK
         base = self.notional(mark_price) if on_mark else self.entry_notional
-        return contract.tiers.tier_of(base)
+        return contract.tiers_of(self.size).tier_of(base)
 
     def maintenance_in_tier(self, mark_price: Number, tier: Tier) -> Number:
         """Requirement at mark if ``tier`` applies."""
         contract, at_mark = self.contract, self.notional(mark_price)
         on_mark = contract.maintenance_basis is Basis.MARK
         base = at_mark if on_mark else self.entry_notional
-        return tier.maintenance_margin(base) + at_mark * contract.closing_fee_rate
+        fees = at_mark * contract.closing_fee_rate + self.reserved_fee
+        return tier.maintenance_margin(base) + fees
 
     def largest_maintenance(self, low_mark: Number, high_mark: Number) -> Number:
         """The largest requirement while mark is between the two."""
-        contract = self.contract
+        contract, tiers = self.contract, self.contract.tiers_of(self.size)
         ends = [self.notional(mark) for mark in (low_mark, high_mark)]
-        fee = max(ends) * contract.closing_fee_rate
+        fees = max(ends) * contract.closing_fee_rate + self.reserved_fee
         if contract.maintenance_basis is Basis.ENTRY:
-            return contract.tiers.maintenance_margin(self.entry_notional) + fee
-        return contract.tiers.largest_margin(min(ends), max(ends)) + fee
+            return tiers.maintenance_margin(self.entry_notional) + fees
+        return tiers.largest_margin(min(ends), max(ends)) + fees
 
     def surplus(self, mark_price: Number) -> Number:
         """What the position adds to its wallet's surplus at mark."""
         return self.unrealized_pnl(mark_price) - self.maintenance_margin(mark_price)
+
+    def surplus_in_tier(self, mark_price: Number, tier: Tier) -> Number:
+        """The same if ``tier`` applies."""
+        required = self.maintenance_in_tier(mark_price, tier)
+        return self.unrealized_pnl(mark_price) - required
 
     def summary(self, mark_price: Number, basis: Basis) -> MarginSummary:
         """What the position adds to its wallet's summary."""

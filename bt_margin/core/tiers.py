@@ -97,6 +97,18 @@ class TierTable:
         reached = notional + notional / 10**11
         return self._tiers[bisect_right(self._floors, reached) - 1]
 
+    def at_size(self, units: Number) -> "TierTable":  # noqa: ARG002
+        """The tiers of a position of ``units``: these, whatever its size."""
+        return self
+
+    def place(self, units: Number, notional: Number) -> int:  # noqa: ARG002
+        """The place of the tier, from 0, that holds a position of ``notional``."""
+        return self._tiers.index(self.tier_of(notional))
+
+    def share_within(self, place: int, units: Number, notional: Number) -> Number:  # noqa: ARG002
+        """The share of a position of ``notional`` that the tier at ``place`` holds."""
+        return min(1, self._tiers[place].max_notional / notional)
+
     def bands(self) -> list[tuple[Tier, Number, Number]]:
         """Each tier with the notionals it holds for, the last one without end."""
         ceilings = (*self._floors[1:], float("inf"))

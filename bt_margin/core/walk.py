@@ -7,18 +7,24 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from .account import Account
+from .adjust import AutoMargin, replenish
+from .charges import Charges
 from .crossing import Leg, first_crossing
+from .deleveraging import DeleveragingEvent, DeleveragingStamp
 from .errors import InvariantError
-from .funding import FundingEvent, FundingStamp, settle_funding
-from .liquidation import Cause, LiquidationEvent, LiquidationPolicy, liquidate
+from .funding import FundingEvent, FundingStamp
+from .liquidation import Cause, LiquidationEvent
+from .liquidator import Liquidator
 from .number import Number
 from .path import BEFORE_OPEN, Polyline
+from .policy import LiquidationPolicy
 from .position import Position
 from .wallet import Wallet
 
 __all__ = ["BarWalk"]
 
-Event = FundingEvent | LiquidationEvent
+Event = FundingEvent | LiquidationEvent | DeleveragingEvent
+Stamp = FundingStamp | DeleveragingStamp
 
 
 class BarWalk:
@@ -30,28 +36,30 @@ class BarWalk:
 
     Attributes:
         share: of the bar elapsed so far.
+        auto_margin: positions, by key, whose margin is added to by itself.
     """
 
     def __init__(
         self, account: Account, policy: LiquidationPolicy | None = None
     ) -> None:
         self.account = account
-        self._policy = policy or LiquidationPolicy()
+        self._liquidator = Liquidator(policy or LiquidationPolicy())
         self.share: Number = 1
+        self.auto_margin: dict[str, AutoMargin] = {}
         self._marks: dict[str, Number] = {}
         self._paths: Mapping[str, Polyline] = {}
-        self._stamps: list[FundingStamp] = []
+        self._stamps: list[Stamp] = []
         self._start: datetime | None = None
         self._length = timedelta()
         self._jump_is_ahead = False
-        self._charges: dict[Wallet, tuple[Cause, Number]] = {}
+        self._charges = Charges()
 
     def open_bar(
         self,
         start: datetime,
         length: timedelta,
         paths: Mapping[str, Polyline],
-        stamps: Iterable[FundingStamp] = (),
+        stamps: Iterable[Stamp] = (),
     ) -> None:
         """Begin a bar; a symbol without a path stands still at its last mark.
 
@@ -59,7 +67,7 @@ class BarWalk:
             start: of the bar, UTC.
             length: of the bar.
             paths: mark price of each symbol that has a new bar.
-            stamps: settlements up to the bar's end.
+            stamps: settlements and deleveragings up to the bar's end.
         """
         for symbol, path in self._paths.items():
             self._marks[symbol] = path.prices[-1]
@@ -70,6 +78,10 @@ class BarWalk:
         self._stamps = sorted(stamps, key=lambda stamp: (stamp.share, stamp.time))
         self._charges.clear()
         self.share = BEFORE_OPEN
+
+    def follow(self, policy: LiquidationPolicy) -> None:
+        """Liquidate under ``policy`` from here on."""
+        self._liquidator.policy = policy
 
     @property
     def has_begun(self) -> bool:
@@ -106,12 +118,7 @@ class BarWalk:
 
     def note_fee(self, wallet: Wallet, fee: Number) -> None:
         """Say that a fill took ``fee`` from a wallet now: it may be what liquidates."""
-        self._charge(wallet, Cause.FEE, fee)
-
-    def _charge(self, wallet: Wallet, cause: Cause, amount: Number) -> None:
-        """Remember what a wallet paid at this moment, of the last kind of payment."""
-        before, paid = self._charges.get(wallet, (cause, 0))
-        self._charges[wallet] = (cause, (paid if before is cause else 0) + amount)
+        self._charges.note(wallet, Cause.FEE, fee)
 
     def advance(self, target: Number) -> list[Event]:
         """Walk on to ``target`` (share of the bar); what happened, in order.
@@ -132,7 +139,7 @@ class BarWalk:
     def close_bar(self) -> list[Event]:
         """Walk to the end of the bar, past the orders that filled at its close."""
         events = self.advance(1)
-        return events + (self._liquidate_due() if self._charges else [])
+        return events + (self._liquidate_due() if self._charges.any else [])
 
     def _is_calm(self, target: Number) -> bool:
         """Whether nothing can happen: no stamp, and every wallet safe at its worst.
@@ -140,7 +147,7 @@ class BarWalk:
         The worst PnL in the bar's mark range, which is at one end of it, and the
         largest requirement together bound the surplus from below.
         """
-        symbols = self.account.positions
+        symbols = self._symbols()
         if any(s.share <= target and s.symbol in symbols for s in self._stamps):
             return False
         for wallet, held in self.account.wallets().items():
@@ -158,7 +165,7 @@ class BarWalk:
         if self.share < 0:
             return 0
         stops = [stamp.share for stamp in self._stamps]
-        for symbol in self.account.positions:
+        for symbol in self._symbols():
             if symbol in self._paths:
                 stops += self._paths[symbol].shares
         return min((s for s in stops if self.share < s < target), default=target)
@@ -182,8 +189,12 @@ class BarWalk:
 
     def _has_stamp(self, share: Number) -> bool:
         """Whether a stamp is due just then: funding comes before liquidation."""
-        held = self.account.positions
+        held = self._symbols()
         return any(s.share == share and s.symbol in held for s in self._stamps)
+
+    def _symbols(self) -> set[str]:
+        """The symbols that have a position."""
+        return {p.contract.symbol for p in self.account.positions.values()}
 
     def _move(self, share: Number) -> None:
         if share != self.share:
@@ -200,21 +211,16 @@ class BarWalk:
             events += self._liquidate_due()
         return events
 
-    def _pay(self, stamp: FundingStamp) -> list[Event]:
-        """Pay one stamp, if its symbol has a position."""
-        if stamp.symbol not in self.account.positions:
-            return []
-        known = stamp.mark_price
-        event = settle_funding(
-            self.account,
-            stamp.symbol,
-            stamp.funding_rate,
-            self.mark(stamp.symbol) if known is None else known,
-            time=stamp.time,
-        )
-        wallet = self.account.wallet_of(stamp.symbol)
-        self._charge(wallet, Cause.FUNDING, event.payment)
-        return [event]
+    def _pay(self, stamp: Stamp) -> list[Event]:
+        """Settle one stamp, and note which wallets it took from."""
+        wallets = {w.name: w for w in (self.account.shared, *self.account.wallets())}
+        events: list[Event] = [*stamp.settle(self.account, self.mark)]
+        for event in events:
+            if isinstance(event, FundingEvent):
+                shared, rest = event.from_shared, event.payment - event.from_shared
+                self._charges.note(wallets[event.wallet], Cause.FUNDING, rest)
+                self._charges.note(self.account.shared, Cause.FUNDING, shared)
+        return events
 
     def _first_liquidation(self, stop: Number) -> tuple[Number, Wallet] | None:
         """Where on the straight piece to ``stop`` a wallet first meets maintenance."""
@@ -238,14 +244,13 @@ class BarWalk:
         for wallet in list(self.account.wallets()):
             surplus = self.account.summary(wallet, self.mark).surplus
             if surplus <= 0:
-                cause, amount = self._charges.get(wallet, (Cause.PRICE, 0))
-                # Without the charge the wallet would stand: the charge is the cause.
-                charged = surplus - amount > 0
-                events += self._liquidate(wallet, cause if charged else Cause.PRICE)
+                events += self._liquidate(wallet, self._charges.cause(wallet, surplus))
         return events
 
     def _liquidate(self, wallet: Wallet, cause: Cause) -> list[Event]:
-        account, time, policy = self.account, self.time, self._policy
-        return list(
-            liquidate(account, wallet, self.mark, time=time, cause=cause, policy=policy)
-        )
+        """Liquidate a wallet, unless margin that is added by itself saves it."""
+        account, time, mark = self.account, self.time, self.mark
+        if replenish(account, wallet, mark, self.auto_margin, time):
+            return []
+        liquidate = self._liquidator.liquidate
+        return [*liquidate(account, wallet, mark, time=time, cause=cause)]

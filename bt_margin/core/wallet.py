@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from .contract import Basis
 
-__all__ = ["SHARED", "GapLoss", "MarginMode", "Wallet"]
+__all__ = ["SHARED", "FundingSource", "GapLoss", "MarginMode", "Wallet"]
 
 SHARED = "shared"
 
@@ -16,12 +16,19 @@ class MarginMode(StrEnum):
     ISOLATED = "isolated"  # the position alone
     CROSS = "cross"  # all cross positions
 
-    def wallet_name(self, symbol: str) -> str:
-        """The wallet that holds a position of ``symbol``, as the ledger writes it."""
-        return _WALLET_NAMES[self].format(symbol=symbol)
+    def wallet_name(self, key: str) -> str:
+        """The wallet that holds the position ``key``, as the ledger writes it."""
+        return _WALLET_NAMES[self].format(key=key)
 
 
-_WALLET_NAMES = {MarginMode.ISOLATED: "isolated:{symbol}", MarginMode.CROSS: SHARED}
+_WALLET_NAMES = {MarginMode.ISOLATED: "isolated:{key}", MarginMode.CROSS: SHARED}
+
+
+class FundingSource(StrEnum):
+    """Which wallet pays the funding of a position first."""
+
+    POSITION = "position"  # the one that holds its margin
+    AVAILABLE = "available"  # the shared one as far as available, then the position's
 
 
 class GapLoss(StrEnum):
@@ -38,7 +45,9 @@ class Wallet:
     Attributes:
         name: as the ledger writes it.
         margin_basis: price of the notional that its positions' margin is taken on.
+        funding_source: who pays the funding of its positions first.
     """
 
     name: str
     margin_basis: Basis
+    funding_source: FundingSource = FundingSource.POSITION

@@ -82,7 +82,7 @@ def plan_position(
     worth = entry_price if notional is None else notional
     positive_number("notional", worth)
     table = tiers or venue.tiers_of(symbol)
-    bound = table.tier_of(worth).max_leverage
+    bound = table.at_size(worth / entry_price).tier_of(worth).max_leverage
     if leverage > bound:
         fix = f"{venue.name} allows at most {bound:g} for a notional of {worth:,.2f}"
         raise ParameterError("leverage", leverage, fix)

@@ -3,12 +3,26 @@
 from .binanceusdm import BINANCE_USDM
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
+from .rules import (
+    ContractKind,
+    Controls,
+    OrderMarginRule,
+    PositionMode,
+    Revision,
+    Tiers,
+)
 from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 
 __all__ = [
     "BINANCE_USDM",
     "GENERIC",
     "HYPERLIQUID",
+    "ContractKind",
+    "Controls",
+    "OrderMarginRule",
+    "PositionMode",
+    "Revision",
+    "Tiers",
     "Venue",
     "base_coin",
     "get_venue",

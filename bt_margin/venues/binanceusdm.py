@@ -15,7 +15,7 @@ Tiers as of 2024-10-24, from the bracket table that freqtrade publishes.
 from datetime import date
 
 from bt_margin.core.contract import Basis
-from bt_margin.core.liquidation import LiquidationPolicy, OrderScope, Settlement
+from bt_margin.core.policy import LiquidationPolicy, OrderScope, Settlement
 from bt_margin.core.tiers import Tier, TierTable
 
 from .venue import Venue

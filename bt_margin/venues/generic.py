@@ -11,6 +11,7 @@ The rates are round numbers near those of large venues; an assumption.
 from bt_margin.core.contract import Basis
 from bt_margin.core.tiers import TierTable
 
+from .rules import ContractKind, Controls
 from .venue import Venue
 
 __all__ = ["GENERIC"]
@@ -21,6 +22,8 @@ GENERIC = Venue(
     maintenance_basis=Basis.ENTRY,
     maker_fee_rate=0.0002,
     taker_fee_rate=0.0005,
+    kinds=tuple(ContractKind),
+    controls=Controls(auto_margin=True, mode_with_orders=True),
     sources=("textbook",),
     unverified=("the rates are round numbers near those of large venues",),
 )

@@ -13,7 +13,7 @@ Tiers as of 2026-08.
 from datetime import date
 
 from bt_margin.core.contract import Basis
-from bt_margin.core.liquidation import LiquidationPolicy, OrderScope, Settlement
+from bt_margin.core.policy import LiquidationPolicy, OrderScope, Settlement
 from bt_margin.core.tiers import Tier, TierTable
 
 from .venue import Venue

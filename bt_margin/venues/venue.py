@@ -1,17 +1,26 @@
 """What a venue page holds, and the registry of pages."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
-from bt_margin.core.contract import Basis
+from bt_margin.core.contract import Basis, Contract
 from bt_margin.core.errors import ParameterError, UnknownNameError
-from bt_margin.core.liquidation import LiquidationPolicy
 from bt_margin.core.number import Number
-from bt_margin.core.tiers import TierTable
+from bt_margin.core.policy import LiquidationPolicy
+from bt_margin.core.wallet import FundingSource, MarginMode
+
+from .rules import (
+    ContractKind,
+    Controls,
+    OrderMarginRule,
+    PositionMode,
+    Revision,
+    Tiers,
+)
 
 __all__ = ["Venue", "base_coin", "get_venue", "register_venue", "venue_names"]
-
 
 _QUOTES = ("", "USD", "USDC", "USDT")
 
@@ -25,14 +34,28 @@ class Venue:
         maintenance_basis: price of the notional that maintenance is taken on.
         maker_fee_rate: share of notional for a fill that rested in the book.
         taker_fee_rate: share of notional for every other fill.
+        kinds: the contracts it lists; the first is what a symbol is taken for.
+        margin_modes: those it offers.
+        position_modes: those it offers.
         tiers: for every symbol without a table of its own; ``None``: there is none,
             and such a symbol needs one given.
         tables: tiers by base coin.
+        inverse_tables: the same for inverse contracts, in coin; where a venue lists
+            nothing else they stand in ``tables``.
         tables_as_of: the day on which the tables held.
         closing_fee_rate: fee counted in maintenance, as a share of notional at mark.
+        reserved_fee_rate: fee of a close at bankruptcy, counted in initial and
+            maintenance margin alike.
         cross_margin_basis: price of the notional that cross positions lock.
         isolated_margin_basis: the same for isolated positions.
+        order_margin: what resting orders lock.
+        controls: what a trader may change meanwhile.
+        funding_source: who pays the funding of an isolated position first.
+        funding_hours: hours from stamp to stamp, unless the data says otherwise.
+        first_funding_hour: of the day, UTC.
         liquidation: what the venue does below maintenance.
+        rounding: how the venue rounds, in words; its display only.
+        revisions: rules that held earlier, the latest first.
         sources: where the rules were read.
         unverified: points that no official page confirmed, or that are simplified.
     """
@@ -41,42 +64,118 @@ class Venue:
     maintenance_basis: Basis
     maker_fee_rate: Number
     taker_fee_rate: Number
-    tiers: TierTable | None = None
-    tables: Mapping[str, TierTable] = field(default_factory=dict)
+    kinds: tuple[ContractKind, ...] = (ContractKind.LINEAR,)
+    margin_modes: tuple[MarginMode, ...] = tuple(MarginMode)
+    position_modes: tuple[PositionMode, ...] = tuple(PositionMode)
+    tiers: Tiers | None = None
+    tables: Mapping[str, Tiers] = field(default_factory=dict)
+    inverse_tables: Mapping[str, Tiers] = field(default_factory=dict)
     tables_as_of: date | None = None
     closing_fee_rate: Number = 0
+    reserved_fee_rate: Number = 0
     cross_margin_basis: Basis = Basis.MARK
     isolated_margin_basis: Basis = Basis.ENTRY
+    order_margin: OrderMarginRule = field(default_factory=OrderMarginRule)
+    controls: Controls = field(default_factory=Controls)
+    funding_source: FundingSource = FundingSource.POSITION
+    funding_hours: int = 8
+    first_funding_hour: int = 0
     liquidation: LiquidationPolicy = field(default_factory=LiquidationPolicy)
+    rounding: str = "none"
+    revisions: tuple[Revision, ...] = ()
     sources: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.tiers is None and not self.tables:
             raise ParameterError(f"{self.name}.tiers", None, "give tiers or tables")
+        days = [revision.before for revision in self.revisions]
+        if days != sorted(days, reverse=True):
+            fix = "list the latest first"
+            raise ParameterError(f"{self.name}.revisions", days, fix)
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether its contracts are inverse unless told otherwise."""
+        return self.kinds[0] is ContractKind.INVERSE
 
     @property
     def max_leverage(self) -> Number:
         """The highest leverage of any symbol."""
         return max(table.max_leverage for table in self.all_tables())
 
-    def all_tables(self) -> list[TierTable]:
+    def all_tables(self) -> list[Tiers]:
         """Every tier table of the page."""
-        return [*self.tables.values(), *([self.tiers] if self.tiers else [])]
+        tables = [*self.tables.values(), *self.inverse_tables.values()]
+        return [*tables, *([self.tiers] if self.tiers else [])]
 
-    def tiers_of(self, symbol: str) -> TierTable:
+    def at(self, day: date) -> "Venue":
+        """The page as it held on a day (UTC)."""
+        past = self
+        for revision in self.revisions:
+            if day < revision.before:
+                past = replace(past, **revision.changes)
+        return past
+
+    def days_of_change(self) -> Iterator[date]:
+        """The days on which a rule changed, the earliest first."""
+        yield from sorted({revision.before for revision in self.revisions})
+
+    def tiers_of(self, symbol: str, *, inverse: bool | None = None) -> Tiers:
         """The tiers of a symbol such as ``BTCUSDT`` or ``BTC/USDT:USDT``.
+
+        Args:
+            symbol: as a feed names it.
+            inverse: settled in the coin; ``None``: as the venue's contracts are.
 
         Raises:
             UnknownNameError: the venue's page has no table for it.
         """
-        base = base_coin(symbol)
-        if base in self.tables:
-            return self.tables[base]
+        base, tables = base_coin(symbol), self.tables
+        if inverse and not self.is_inverse:
+            tables = self.inverse_tables
+        if base in tables:
+            return tables[base]
         if self.tiers is None:
-            known = tuple(sorted(self.tables))
+            known = tuple(sorted(tables))
             raise UnknownNameError(f"coin of {self.name} (or give tiers)", base, known)
         return self.tiers
+
+    def contract(self, symbol: str, tiers: Tiers, **terms: Any) -> Contract:
+        """A contract under the venue's margin rules.
+
+        Args:
+            symbol: as a feed names it.
+            tiers: the venue's, or others.
+            terms: further fields of `Contract`.
+
+        Raises:
+            ParameterError: the venue lists no such contracts.
+        """
+        inverse = terms.setdefault("inverse", self.is_inverse)
+        kind = ContractKind.INVERSE if inverse else ContractKind.LINEAR
+        if kind not in self.kinds:
+            listed = " and ".join(self.kinds)
+            fix = f"{self.name} lists {listed} contracts only: give {not inverse}"
+            raise ParameterError("inverse", inverse, fix)
+        return Contract(
+            symbol,
+            tiers,
+            maintenance_basis=self.maintenance_basis,
+            closing_fee_rate=self.closing_fee_rate,
+            reserved_fee_rate=self.reserved_fee_rate,
+            **terms,
+        )
+
+    def require(self, mode: str) -> None:
+        """Refuse a margin mode that the venue does not offer.
+
+        Raises:
+            ParameterError: naming the modes there are.
+        """
+        if mode not in self.margin_modes:
+            fix = f"{self.name} offers {' and '.join(self.margin_modes)} margin only"
+            raise ParameterError("margin_mode", mode, fix)
 
 
 def base_coin(symbol: str) -> str:

@@ -12,7 +12,8 @@ from bt_margin.core.errors import BalanceError, ParameterError
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.funding import settle_funding
 from bt_margin.core.ledger import LedgerEntry, LedgerEntryKind
-from bt_margin.core.liquidation import Cause, liquidate
+from bt_margin.core.liquidation import Cause
+from bt_margin.core.liquidator import liquidate
 from bt_margin.core.margin import MarginSummary
 from bt_margin.core.position import Position, PositionChange
 from bt_margin.core.tiers import TierTable

@@ -179,7 +179,7 @@ def breakpoints(legs: list[Leg]) -> list[Any]:
     for each in legs:
         size, contract = abs(each.position.size), each.position.contract
         move = each.end - each.start
-        for tier in list(contract.tiers)[1:]:
+        for tier in list(contract.tiers_of(size))[1:]:
             floor = tier.min_notional
             price = size / floor if contract.inverse else floor / size
             if move and 0 < (price - each.start) / move < 1:

@@ -13,16 +13,10 @@ from bt_margin.core.contract import Basis, Contract
 from bt_margin.core.errors import InvariantError
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.ledger import LedgerEntryKind
-from bt_margin.core.liquidation import (
-    Cause,
-    LiquidationEvent,
-    LiquidationPolicy,
-    OrderScope,
-    Settlement,
-    bankruptcy_shares,
-    liquidate,
-)
+from bt_margin.core.liquidation import Cause, LiquidationEvent, bankruptcy_shares
+from bt_margin.core.liquidator import liquidate
 from bt_margin.core.margin import MarginSummary
+from bt_margin.core.policy import LiquidationPolicy, OrderScope, Settlement
 from bt_margin.core.position import Position
 from bt_margin.core.tiers import TierTable
 from bt_margin.core.wallet import SHARED, GapLoss, MarginMode, Wallet

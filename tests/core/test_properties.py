@@ -20,7 +20,8 @@ from bt_margin.core.errors import BalanceError
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.funding import settle_funding
 from bt_margin.core.ledger import LedgerEntryKind
-from bt_margin.core.liquidation import Cause, liquidate
+from bt_margin.core.liquidation import Cause
+from bt_margin.core.liquidator import liquidate
 from bt_margin.core.margin import MarginSummary
 from bt_margin.core.position import Position
 from bt_margin.core.tiers import Tier, TierTable

@@ -642,15 +642,17 @@ def make_broker(scenario: Scenario, run: Mapping[str, str]) -> Any:
     """The broker of one run."""
     account = scenario.account
     make: Any = BROKERS[run["mode"]]
+    venue = bt_margin.get_venue("generic")
+    if account.get("basis") == "mark":
+        venue = replace(venue, maintenance_basis=Basis.MARK)
     broker = make(
+        venue=venue,
         cash=float(account["cash"]),
         leverage=float(account["leverage"]),
         bar_path=run["bar_path"],
         fill_order=run["fill_order"],
         order_margin="order_margin" not in account,
     )
-    if account.get("basis") == "mark":
-        broker.venue = replace(broker.venue, maintenance_basis=Basis.MARK)
     if "automargin" in account:
         share = float(account["automargin"])
         broker.setcommission(commission=0, margin=1.0, automargin=share)

@@ -118,7 +118,7 @@ def test_the_tier_is_that_of_the_notional_at_the_liquidation_price() -> None:
 def test_hyperliquid_asks_for_half_of_the_smallest_initial_margin(
     coin: str, notional: float, expected: float
 ) -> None:
-    table = get_venue("hyperliquid").tables[coin]
+    table = get_venue("hyperliquid").tables[coin].at_size(1)
     assert table.maintenance_margin(notional) == pytest.approx(expected)
 
 

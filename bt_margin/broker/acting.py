@@ -1,0 +1,291 @@
+"""Acting: what a strategy can change about its margin, within the venue's limits."""
+
+from typing import Any
+
+from bt_margin.core.account import Account
+from bt_margin.core.adjust import (
+    AutoMargin,
+    max_addable,
+    max_removable,
+    move_margin,
+)
+from bt_margin.core.errors import (
+    BalanceError,
+    ControlError,
+    MarginError,
+    ParameterError,
+)
+from bt_margin.core.position import Position
+from bt_margin.core.wallet import MarginMode
+
+from .refusal import positive_number
+
+__all__ = ["Acting"]
+
+SIDES = ("long", "short")
+
+
+class Acting:
+    """Changes of margin, leverage and mode, as methods of a margin broker.
+
+    Every movement of money is a ledger entry. A change that the venue does not allow
+    raises and changes nothing. ``side`` names a leg in hedge mode; without hedge mode
+    it is left out.
+    """
+
+    account: Any
+    venue: Any
+    p: Any
+    terms: Any
+    leader: Any
+    leaders: Any
+    positions: Any
+    mark_of_symbol: Any
+    live_orders: Any
+    _walk: Any
+    _desk: Any
+    _is_running: bool
+    _chosen_leverage: Any
+    _chosen_mode: Any
+    _terms: Any
+    _require_margin: Any
+
+    # Legs
+
+    @property
+    def is_hedged(self) -> bool:
+        """Whether a symbol can have a long and a short at once."""
+        return bool(self.p.position_mode == "hedge")
+
+    def get_leg(self, data: Any, side: str) -> Position | None:
+        """The long or the short position of a feed in hedge mode; ``None``: flat."""
+        self._require_margin()
+        if side not in SIDES:
+            raise ParameterError("side", side, 'give "long" or "short"')
+        contract = self.terms(data).of_leg(side).contract
+        position: Position | None = self.account.positions.get(contract.key)
+        return position
+
+    def close_leg(self, owner: Any, data: Any, side: str, **kwargs: Any) -> Any:
+        """Send the order that closes a leg; ``None``: there is none.
+
+        Args:
+            owner: the strategy.
+            data: the feed.
+            side: ``"long"`` or ``"short"``.
+            kwargs: further words of ``buy`` and ``sell``, such as ``exectype``.
+        """
+        leg = self.get_leg(data, side)
+        if leg is None:
+            return None
+        send = owner.sell if leg.size > 0 else owner.buy
+        return send(data=data, size=abs(leg.size), position_side=side, **kwargs)
+
+    # Margin of an isolated position
+
+    def max_addable(self, data: Any, side: str | None = None) -> float:
+        """The most that `add_margin` would take."""
+        position = self._isolated(data, side)
+        return self._max_addable(position)
+
+    def max_removable(self, data: Any, side: str | None = None) -> float:
+        """The most that `remove_margin` would give; 0 where the venue gives none."""
+        position, rule = self._isolated(data, side), self.venue.controls.removal
+        if rule is None:
+            return 0.0
+        key, mark = position.contract.key, self.mark_of_symbol
+        return float(max_removable(self.account, key, mark, rule))
+
+    def add_margin(self, data: Any, amount: float, side: str | None = None) -> None:
+        """Move ``amount`` from the shared wallet to an isolated position.
+
+        Raises:
+            BalanceError: more than `max_addable`, which the message names.
+            ControlError: no isolated position, or the venue allows none.
+            ParameterError: not an amount above 0.
+        """
+        position = self._isolated(data, side)
+        self._allow("adding margin", allowed=self.venue.controls.adds_margin)
+        self._within("add_margin", amount, self._max_addable(position))
+        key, time = position.contract.key, self._walk.time
+        move_margin(self.account, key, amount, time=time, ref="add margin")
+
+    def remove_margin(self, data: Any, amount: float, side: str | None = None) -> None:
+        """Move ``amount`` from an isolated position to the shared wallet.
+
+        Raises:
+            BalanceError: more than `max_removable`, which the message names.
+            ControlError: no isolated position, or the venue allows none.
+            ParameterError: not an amount above 0.
+        """
+        position = self._isolated(data, side)
+        allowed = self.venue.controls.removal is not None
+        self._allow("removing margin", allowed=allowed)
+        self._within("remove_margin", amount, self.max_removable(data, side))
+        key, time = position.contract.key, self._walk.time
+        move_margin(self.account, key, -amount, time=time, ref="remove margin")
+
+    def set_auto_margin(self, data: Any, rule: AutoMargin | bool = True) -> None:
+        """Let the venue add margin to isolated positions of a feed, or no more.
+
+        Args:
+            data: the feed.
+            rule: ``True``: the initial margin each time; an `AutoMargin`; ``False``.
+
+        Raises:
+            ControlError: the venue does not do that.
+        """
+        self._require_run()
+        allowed = self.venue.controls.auto_margin
+        self._allow("automatic margin", allowed=allowed or not rule)
+        contract = self.terms(data).contract
+        for key in (contract.key, *(f"{contract.symbol}:{side}" for side in SIDES)):
+            if rule:
+                chosen = rule if isinstance(rule, AutoMargin) else AutoMargin()
+                self._walk.auto_margin[key] = chosen
+            else:
+                self._walk.auto_margin.pop(key, None)
+
+    # Leverage and mode
+
+    def set_leverage(self, data: Any, leverage: float) -> None:
+        """Change the leverage of a feed's symbol, an open position's too.
+
+        Where the venue says so, the wallet of an isolated position follows to
+        notional at entry / leverage.
+
+        Raises:
+            BalanceError: the change asks for more than is available.
+            ControlError: the venue does not allow it as things stand.
+            ParameterError: not a number above 0, or above the tier's bound.
+        """
+        self._require_run()
+        setting = positive_number("leverage", leverage)
+        terms, controls = self.terms(data), self.venue.controls
+        held = self.account.positions_of(terms.contract.symbol)
+        units = sum(abs(position.size) for position in held)
+        notional = sum(p.notional(self.mark_of_symbol(p.contract.symbol)) for p in held)
+        bound = terms.contract.tiers_of(units).tier_of(notional).max_leverage
+        if setting > bound:
+            fix = f"the tiers allow at most {bound:g} for a notional of {notional:,.2f}"
+            raise ParameterError("leverage", leverage, fix)
+        with_orders = controls.leverage_with_orders or not self._has_orders(data)
+        self._allow("a change of leverage while orders rest", allowed=with_orders)
+        fork = self.account.fork()
+        for position in held:
+            self._relever(fork, position, setting)
+        self._require_available(fork)
+        for position in held:
+            self._relever(self.account, position, setting)
+        self._chosen_leverage[self.leader(data)] = setting
+        self._terms.pop(self.leader(data), None)
+
+    def _relever(self, account: Account, position: Position, leverage: float) -> None:
+        """Bring a position to another leverage on ``account``."""
+        wallet, controls = account.wallet_of(position.contract.key), self.venue.controls
+        changed = Position(
+            position.contract, position.size, position.entry_price, leverage
+        )
+        account.put(changed, wallet)
+        if wallet == account.shared:
+            return
+        is_lower = leverage < position.leverage
+        allowed = (
+            controls.lowers_isolated_leverage
+            if is_lower
+            else controls.raises_isolated_leverage
+        )
+        word = "lower" if is_lower else "higher"
+        self._allow(f"a {word} leverage of an open isolated position", allowed=allowed)
+        if not controls.leverage_moves_margin:
+            return
+        moved = changed.opening_margin - account.balance(wallet)
+        key, time = position.contract.key, self._walk.time
+        move_margin(account, key, moved, time=time, ref="leverage")
+        if account.summary(wallet, self.mark_of_symbol).surplus <= 0:
+            raise BalanceError(
+                f"leverage {leverage:g} would leave {account.balance(wallet):,.2f} on"
+                f" {position.contract.key}, which liquidates it: choose a lower one"
+            )
+
+    def _require_available(self, account: Account) -> None:
+        """Refuse a change after which the positions lock more than there is."""
+        summary = account.summary(account.shared, self.mark_of_symbol)
+        short = summary.initial_margin + self._desk.locked() - summary.margin_balance
+        if short > 0:
+            raise BalanceError(
+                f"the change asks for {short:,.2f} more than is available:"
+                " deposit that, or choose a higher leverage"
+            )
+
+    def set_margin_mode(self, data: Any, mode: str) -> None:
+        """Change who shares the wallet of a feed's positions.
+
+        Where a venue has one mode for the account, it changes for all symbols.
+
+        Raises:
+            ControlError: a position is open, or orders rest where the venue minds.
+            ParameterError: not ``"isolated"`` or ``"cross"``, or not offered.
+        """
+        self._require_run()
+        if mode not in tuple(MarginMode):
+            fix = "give one of " + ", ".join(MarginMode)
+            raise ParameterError("mode", mode, fix)
+        self.venue.require(mode)
+        controls = self.venue.controls
+        scope = self.leaders if controls.mode_of_account else (self.leader(data),)
+        for leader in scope:
+            symbol = self.terms(leader).contract.symbol
+            held = bool(self.account.positions_of(symbol))
+            what = f"another margin mode while {symbol} has a position"
+            self._allow(what, allowed=not held)
+            with_orders = controls.mode_with_orders or not self._has_orders(leader)
+            what = f"another margin mode while orders of {symbol} rest"
+            self._allow(what, allowed=with_orders)
+        for leader in scope:
+            self._chosen_mode[leader] = MarginMode(mode)
+            self._terms.pop(leader, None)
+
+    # Helpers
+
+    def _require_run(self) -> None:
+        self._require_margin()
+        if not self._is_running or not self._walk.has_begun:
+            raise MarginError(
+                "there is no bar yet: before a run, give leverage= and margin_mode= to"
+                " the broker or to PerpCommission"
+            )
+
+    def _allow(self, what: str, *, allowed: bool) -> None:
+        """Refuse what the venue does not allow."""
+        if not allowed:
+            raise ControlError(f"{self.venue.name} does not allow {what}")
+
+    def _has_orders(self, data: Any) -> bool:
+        leader = self.leader(data)
+        return any(self.leader(order.data) is leader for order in self.live_orders())
+
+    def _isolated(self, data: Any, side: str | None) -> Position:
+        """The isolated position that is meant."""
+        self._require_run()
+        contract = self.terms(data).of_leg(side or "").contract
+        position: Position | None = self.account.positions.get(contract.key)
+        if position is None:
+            legs = "; in hedge mode give side" if self.is_hedged and not side else ""
+            raise ControlError(f"{contract.key} has no position{legs}")
+        if self.account.mode_of(contract.key) is not MarginMode.ISOLATED:
+            raise ControlError(
+                f"{contract.key} is on cross margin, which needs no transfer"
+            )
+        return position
+
+    def _max_addable(self, position: Position) -> float:
+        """The most that can be added."""
+        key, locked = position.contract.key, self._desk.locked()
+        return float(max_addable(self.account, key, self.mark_of_symbol, locked))
+
+    @staticmethod
+    def _within(name: str, amount: float, limit: float) -> None:
+        """Refuse an amount that is none, or above its limit."""
+        if positive_number("amount", amount) > limit:
+            raise BalanceError(f"{name}({amount:g}): the limit is {limit:.8g}")

@@ -1,0 +1,96 @@
+"""Deleveraging: a venue that closes winners when its fund cannot pay for losers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from .account import Account, Marks
+from .fill import apply_fill
+from .number import Number
+
+__all__ = ["DeleveragingEvent", "DeleveragingStamp"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleveragingEvent:
+    """A position that was closed, or a share of it, to balance another's loss.
+
+    Attributes:
+        time: UTC.
+        symbol: the position's symbol.
+        size: signed size that was closed.
+        entry_price: its average entry.
+        fill_price: the price of the close.
+        pnl: realized, + gain, settle currency.
+        wallet: the wallet that held the margin.
+        remaining: signed size that stays open; 0 where all was closed.
+        leg: ``"long"`` or ``"short"`` in hedge mode.
+    """
+
+    time: datetime
+    symbol: str
+    size: Number
+    entry_price: Number
+    fill_price: Number
+    pnl: Number
+    wallet: str
+    remaining: Number = 0
+    leg: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleveragingStamp:
+    """A deleveraging that falls into the bar; no fee is charged.
+
+    Attributes:
+        share: of the bar elapsed; ``BEFORE_OPEN``: in the gap before the bar.
+        time: UTC.
+        symbol: whose positions are closed, where they gain.
+        closed_share: of the position, above 0 and up to 1.
+        price: of the close; ``None``: mark.
+    """
+
+    share: Number
+    time: datetime
+    symbol: str
+    closed_share: Number
+    price: Number | None = None
+
+    def settle(self, account: Account, marks: Marks) -> list[DeleveragingEvent]:
+        """Close the share of every position of the symbol that gains."""
+        price = marks(self.symbol) if self.price is None else self.price
+        events = []
+        for position in account.positions_of(self.symbol):
+            if position.unrealized_pnl(price) <= 0:
+                continue
+            contract, wallet = (
+                position.contract,
+                account.wallet_of(position.contract.key),
+            )
+            remaining = contract.snapped_quantity(
+                abs(position.size) * (1 - self.closed_share)
+            )
+            signed = remaining if position.size > 0 else -remaining
+            change = apply_fill(
+                account,
+                contract,
+                signed - position.size,
+                price,
+                leverage=position.leverage,
+                mode=account.mode_of(contract.key),
+                time=self.time,
+                ref="deleveraging",
+            )
+            events.append(
+                DeleveragingEvent(
+                    time=self.time,
+                    symbol=self.symbol,
+                    size=position.size - signed,
+                    entry_price=position.entry_price,
+                    fill_price=price,
+                    pnl=change.realized_pnl,
+                    wallet=wallet.name,
+                    remaining=signed,
+                    leg=contract.leg,
+                )
+            )
+        return events
