@@ -243,6 +243,6 @@ def test_compare_at_a_venue_with_tiers_from_a_file(folder: Path) -> None:
     text = '{"X": ' + rows + ' "maxLeverage": 50}]}'
     (folder / "tiers.json").write_text(text, encoding="utf-8")
     words = ("compare", folder / "hold.py", "--data", folder, "--venue", "binanceusdm")
-    assert_one_line(run(*words, "--leverage", "10"), "unknown coin of binanceusdm")
+    assert_one_line(run(*words, "--leverage", "10"), "it has no tier table for X")
     tiers = ("--tiers", folder / "tiers.json", "--leverage", "10")
     assert run(*words, *tiers).exit_code == 0
