@@ -131,15 +131,18 @@ def main(context: click.Context) -> None:
 )
 @click.option(
     "--venue",
-    default="generic",
+    "venues",
+    multiple=True,
+    default=("generic",),
     show_default=True,
-    help=f"Whose rules hold: {', '.join(venue_names())}.",
+    callback=_words,
+    help=f"Whose rules hold, one or several: {', '.join(venue_names())}.",
 )
 @click.option(
     "--tiers",
     "tiers_path",
     type=click.Path(),
-    help="JSON of ccxt's fetch_leverage_tiers or Binance's brackets [the venue's].",
+    help="JSON of ccxt's fetch_leverage_tiers or Binance's brackets [each venue's].",
 )
 @click.option("--cash", default=10_000.0, show_default=True, help="Starting cash.")
 @click.option(
@@ -177,7 +180,7 @@ def compare_command(
     end: str | None,
     leverage: tuple[float, ...],
     modes: tuple[str, ...],
-    venue: str,
+    venues: tuple[str, ...],
     tiers_path: str | None,
     cash: float,
     bar_path: str,
@@ -189,12 +192,15 @@ def compare_command(
 ) -> None:
     """Run STRATEGY under stock, isolated and cross accounting on the same data.
 
+    Several venues and leverages stand beside each other.
+
     STRATEGY is a file, or file.py:Class; without it the bundled scalper runs.
 
     \b
     Example:
       bt-margin compare strategies/scalper.py --data FOLDER --symbol BTCUSDT
           --from 2020-03-01 --to 2020-04-01 --leverage 3,5,10,20 --json out.json
+      bt-margin compare --venue binanceusdm,hyperliquid,generic --leverage 5,10
     """  # noqa: D301
     source = StrategySource.of(strategy or bundled_strategies() / "scalper.py")
     _check_writable(json_path)
@@ -202,7 +208,7 @@ def compare_command(
     options: dict[str, Any] = {
         "leverage": leverage,
         "modes": modes,
-        "venue": venue,
+        "venue": venues,
         "cash": cash,
         "strategy_params": params,
         "broker_params": {"bar_path": bar_path, "fill_order": fill_order},

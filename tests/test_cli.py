@@ -73,11 +73,45 @@ def test_bounds_show_the_spread_and_the_ambiguous_bars(folder: Path) -> None:
     assert "no bar could have gone two ways" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--venue", "hyperliquid, generic"], id="separated by commas"),
+        pytest.param(
+            ["--venue", "hyperliquid", "--venue", "generic"], id="each with its option"
+        ),
+    ],
+)
+def test_venues_stand_side_by_side(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "hold.py").write_text(HOLD, encoding="utf-8")
+    (tmp_path / "BTCUSDT_1h_trade.csv").write_text(TRADE, encoding="utf-8")
+    out = tmp_path / "out.json"
+    result = run(
+        *("compare", tmp_path / "hold.py", "--data", tmp_path, "--leverage", "10"),
+        *words,
+        *("--json", out),
+    )
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split()[:3] for line in result.stdout.splitlines()]
+    expected = [
+        [venue, "10x", mode]
+        for venue in ("hyperliquid", "generic")
+        for mode in ("off", "isolated", "cross")
+    ]
+    assert [row for row in rows if row in expected] == expected
+    assert "venues hyperliquid, generic, cash" in result.stdout
+    assert "only the taker fee differs between venues" in result.stdout
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["venues"] == ["hyperliquid", "generic"]
+    assert [row["venue"] for row in document["runs"]] == [row[0] for row in expected]
+
+
 def test_help_has_an_example() -> None:
     result = run("compare", "--help")
     assert result.exit_code == 0
     assert "Example:" in result.stdout
     assert "bt-margin compare strategies/scalper.py" in result.stdout
+    assert "--venue binanceusdm,hyperliquid,generic" in result.stdout
 
 
 def test_the_bare_command_shows_what_there_is() -> None:
@@ -97,6 +131,16 @@ def test_the_bare_command_shows_what_there_is() -> None:
         pytest.param(["--leverage", "ten"], "write 3,5,10", id="leverage in words"),
         pytest.param(["--cash", "0"], "cash is 0", id="no cash"),
         pytest.param(["--venue", "x"], "unknown venue 'x'", id="unknown venue"),
+        pytest.param(["--venue", " , "], "names of", id="no venue"),
+        pytest.param(["--venue", "generic,x"], "unknown venue 'x'", id="one unknown"),
+        pytest.param(
+            ["--venue", "generic,generic"], "each one once", id="a repeated venue"
+        ),
+        pytest.param(
+            ["--venue", "generic,hyperliquid", "--leverage", "10"],
+            "venue is 'hyperliquid': it has no tier table for X",
+            id="a venue without tiers for the symbol",
+        ),
         pytest.param(["--modes", "both"], "off, isolated, cross", id="unknown mode"),
         pytest.param(["--bar-path", "up"], "adaptive", id="unknown bar path"),
         pytest.param(["--from", "2031-01-01"], "2031-01-01", id="a span without bars"),
@@ -243,6 +287,9 @@ def test_compare_at_a_venue_with_tiers_from_a_file(folder: Path) -> None:
     text = '{"X": ' + rows + ' "maxLeverage": 50}]}'
     (folder / "tiers.json").write_text(text, encoding="utf-8")
     words = ("compare", folder / "hold.py", "--data", folder, "--venue", "binanceusdm")
-    assert_one_line(run(*words, "--leverage", "10"), "unknown coin of binanceusdm")
+    assert_one_line(run(*words, "--leverage", "10"), "it has no tier table for X")
     tiers = ("--tiers", folder / "tiers.json", "--leverage", "10")
     assert run(*words, *tiers).exit_code == 0
+    several = run(*words, "--venue", "hyperliquid,generic", *tiers)
+    assert several.exit_code == 0, several.stderr
+    assert "venues binanceusdm, hyperliquid, generic" in several.stdout

@@ -1,11 +1,13 @@
 """The terminal: comparisons and plans as tables that fit its width."""
 
 import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import groupby
 from math import isnan
+from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from bt_margin.study import Comparison, PlannedPosition, Run
@@ -13,9 +15,10 @@ from bt_margin.venues import Venue
 
 __all__ = ["console", "print_comparison", "print_plans", "print_venue"]
 
+_SHOWN_SPREADS = ("final_balance", "max_drawdown", "trades", "liquidations")
 _MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
-_MIDDLING = 100  # columns that the whole table of liquidations needs
-_WIDE = 135  # columns that a table with one row for each run needs
+_LEAST_NEEDED = ("size", "entry", "mark")  # a narrow screen has no room for them
+_WORDS = ("venue", "mode", "run", "figure", "time (UTC)", "symbol")  # set to the left
 
 
 def console() -> Console:
@@ -33,13 +36,14 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         f" ({comparison.market}), {first} to {last} UTC"
     )
     console.print(
-        f"venue {comparison.venue}, cash {comparison.cash:,.2f};"
+        f"{'venues' if _has_several(comparison) else 'venue'}"
+        f" {', '.join(comparison.venues)}, cash {comparison.cash:,.2f};"
         " off: stock accounting, taker fee on every fill, no liquidation\n"
     )
     _print_figures(console, comparison)
     if len(comparison.liquidations):
         console.print()
-        console.print(_liquidations_table(comparison, console.width))
+        console.print(_liquidations_table(console, comparison))
     if comparison.bound_runs:
         _print_bounds(console, comparison)
     console.print()
@@ -47,35 +51,63 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(sentence, soft_wrap=not console.is_terminal)
 
 
-def _print_bounds(console: Console, comparison: Comparison) -> None:
-    """Spread of the main figures over the paths, and the bars it comes from."""
+def _has_several(comparison: Comparison) -> bool:
+    """Whether the tables need a column for the venue."""
+    return len(comparison.venues) > 1
+
+
+def _venue(comparison: Comparison, venue: str) -> dict[str, str]:
+    """The venue by its heading, where there are several."""
+    return {"venue": venue} if _has_several(comparison) else {}
+
+
+def _table(rows: Sequence[Mapping[str, str]], title: str | None = None) -> Table:
+    """Rows by heading: words to the left, numbers to the right."""
     table = Table(
-        *("leverage", "mode", "figure", "result", "lowest", "highest"),
         box=None,
         pad_edge=False,
         header_style="bold",
-        title="Spread over four other paths inside the bars",
+        title=title,
         title_justify="left",
         title_style="bold",
     )
+    for heading in rows[0]:
+        table.add_column(heading, justify="left" if heading in _WORDS else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def _fits(console: Console, table: Table) -> bool:
+    """Whether the table needs no more than the screen's width."""
+    unbounded = console.options.update_width(1_000)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
+
+
+def _print_bounds(console: Console, comparison: Comparison) -> None:
+    """Spread of the main figures over the paths, and the bars it comes from."""
+    rows = []
     for row in comparison.spread.reset_index().to_dict("records"):
-        if row["figure"] in ("final_balance", "max_drawdown", "trades", "liquidations"):
+        if row["figure"] in _SHOWN_SPREADS:
             form = "{:.1%}" if row["figure"] == "max_drawdown" else "{:,.2f}"
             ends = ("result", "lowest", "highest")
-            numbers = [form.format(row[name]) for name in ends]
-            setting = (f"{row['leverage']:g}x", str(row["mode"]), str(row["figure"]))
-            table.add_row(*setting, *numbers)
+            numbers = {name: form.format(row[name]) for name in ends}
+            run = f"{row['leverage']:g}x {row['mode']}"
+            words = {"run": run, "figure": str(row["figure"])}
+            rows.append({**_venue(comparison, row["venue"]), **words, **numbers})
     console.print()
-    console.print(table)
+    console.print(_table(rows, "Spread over four other paths inside the bars"))
     bars = comparison.ambiguous_bars
-    words = "no bar could have gone two ways"
+    count = "no bar could have gone two ways"
     if len(bars):
-        words = f"ambiguous bars, which could have gone two ways: {len(bars)}"
-    console.print(f"\n{words}")
+        count = f"ambiguous bars, which could have gone two ways: {len(bars)}"
+    console.print(f"\n{count}")
     for bar in bars.sort_values("stake", ascending=False).head(10).itertuples():
+        place = f"{bar.venue} " if _has_several(comparison) else ""
         console.print(
-            f"{bar.leverage:g}x {bar.mode} {bar.time:%Y-%m-%d %H:%M} {bar.symbol}:"
-            f" {bar.above} above, {bar.below} below, {bar.stake:,.2f} at stake"
+            f"{place}{bar.leverage:g}x {bar.mode} {bar.time:%Y-%m-%d %H:%M}"
+            f" {bar.symbol}: {bar.above} above, {bar.below} below,"
+            f" {bar.stake:,.2f} at stake"
         )
 
 
@@ -84,9 +116,9 @@ def _shown_figures(run: Run) -> dict[str, str]:
     figures = run.figures
     use = figures.peak_margin_use
     return {
-        "final balance": f"{figures.final_balance:,.2f}",
+        "final\nbalance": f"{figures.final_balance:,.2f}",
         "return": f"{figures.total_return:+.1%}",
-        "max drawdown": f"{figures.max_drawdown:.1%}",
+        "max\ndrawdown": f"{figures.max_drawdown:.1%}",
         "trades": str(figures.trades),
         "liqui-\ndations": str(figures.liquidations),
         "refused\norders": str(figures.refused_orders),
@@ -94,34 +126,40 @@ def _shown_figures(run: Run) -> dict[str, str]:
         "fees": f"{figures.fees:,.2f}",
         "funding": f"{figures.funding:,.2f}",
         "peak\nmargin use": "-" if isnan(use) else f"{use:.1%}",
-        "idle balance": f"{figures.idle_balance:,.2f}",
+        "idle\nbalance": f"{figures.idle_balance:,.2f}",
     }
 
 
 def _print_figures(console: Console, comparison: Comparison) -> None:
     """The figures: a row for each run, or on a narrow screen a column."""
-    if console.width >= _WIDE:
-        console.print(_wide_table(comparison.runs))
+    table = _wide_table(comparison)
+    if _fits(console, table):
+        console.print(table)
         return
-    for leverage in dict.fromkeys(run.leverage for run in comparison.runs):
-        runs = [run for run in comparison.runs if run.leverage == leverage]
-        console.print(_narrow_table(f"{leverage:g}x", runs))
+    for (venue, leverage), runs in groupby(
+        comparison.runs, key=lambda run: (run.venue, run.leverage)
+    ):
+        place = f"{venue} " if _has_several(comparison) else ""
+        console.print(_narrow_table(f"{place}{leverage:g}x", list(runs)))
 
 
-def _wide_table(runs: Sequence[Run]) -> Table:
-    """One row for each leverage and mode."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("leverage", justify="right")
-    table.add_column("mode")
-    for heading in _shown_figures(runs[0]):
-        table.add_column(heading, justify="right")
-    for run in runs:
-        table.add_row(f"{run.leverage:g}x", run.mode, *_shown_figures(run).values())
-    return table
+def _wide_table(comparison: Comparison) -> Table:
+    """One row for each venue, leverage and mode."""
+    return _table(
+        [
+            {
+                **_venue(comparison, run.venue),
+                "leverage": f"{run.leverage:g}x",
+                "mode": run.mode,
+                **_shown_figures(run),
+            }
+            for run in comparison.runs
+        ]
+    )
 
 
 def _narrow_table(title: str, runs: Sequence[Run]) -> Table:
-    """One column for each mode of a leverage."""
+    """One column for each mode of a venue and leverage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)
     for run in runs:
@@ -133,38 +171,37 @@ def _narrow_table(title: str, runs: Sequence[Run]) -> Table:
     return table
 
 
-def _liquidations_table(comparison: Comparison, width: int) -> Table:
-    """The first liquidations; a narrow screen leaves size and entry out."""
+def _liquidations_table(console: Console, comparison: Comparison) -> Table:
+    """The first liquidations, in as many columns as the screen has room for."""
     events = comparison.liquidations
     title = f"{len(events)} liquidations"
     if len(events) > _MOST_LIQUIDATIONS:
         title += f", the first {_MOST_LIQUIDATIONS}"
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for heading in ("run", "time (UTC)", "symbol"):
-        table.add_column(heading)
-    is_wide = width >= _MIDDLING
-    for heading in (*(("size", "entry") if is_wide else ()), "mark", "cause", "loss"):
-        table.add_column(heading, justify="right")
-    for event in events.head(_MOST_LIQUIDATIONS).to_dict("records"):
-        moment: datetime = event["time"]
-        size_and_entry = (f"{event['size']:,.6g}", f"{event['entry_price']:,.8g}")
-        table.add_row(
-            f"{event['leverage']:g}x {event['mode']}",
-            f"{moment:%Y-%m-%d %H:%M:%S}",
-            str(event["symbol"]),
-            *(size_and_entry if is_wide else ()),
-            f"{event['mark_price']:,.8g}",
-            str(event["cause"]),
-            f"{event['loss']:,.2f}",
-        )
-    return table
+    first = events.head(_MOST_LIQUIDATIONS).to_dict("records")
+    rows = [_shown_liquidation(comparison, event) for event in first]
+    for heading in _LEAST_NEEDED:
+        if _fits(console, _table(rows)):
+            break
+        for row in rows:
+            del row[heading]
+    return _table(rows, title)
+
+
+def _shown_liquidation(
+    comparison: Comparison, event: Mapping[Hashable, Any]
+) -> dict[str, str]:
+    """A liquidation by its headings, as a person reads it."""
+    return {
+        **_venue(comparison, event["venue"]),
+        "run": f"{event['leverage']:g}x {event['mode']}",
+        "time (UTC)": f"{event['time']:%Y-%m-%d %H:%M:%S}",
+        "symbol": str(event["symbol"]),
+        "size": f"{event['size']:,.6g}",
+        "entry": f"{event['entry_price']:,.8g}",
+        "mark": f"{event['mark_price']:,.8g}",
+        "cause": str(event["cause"]),
+        "loss": f"{event['loss']:,.2f}",
+    }
 
 
 def print_plans(console: Console, plans: Sequence[PlannedPosition]) -> None:

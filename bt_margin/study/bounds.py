@@ -7,7 +7,7 @@ import pandas as pd
 from bt_margin.core.path import BarPath
 
 from .figures import Figures
-from .run import Run
+from .run import RUN_KEYS, Run
 
 __all__ = ["BOUND_PATHS", "ambiguous_bars", "spread"]
 
@@ -27,27 +27,23 @@ def spread(runs: Iterable[Run], bounds: Iterable[Run]) -> pd.DataFrame:
         bounds: the same settings under each of `BOUND_PATHS`.
 
     Returns:
-        One row for each leverage, mode and figure: ``result, lowest, highest``.
+        One row for each venue, leverage, mode and figure: ``result, lowest, highest``.
     """
     others = list(bounds)
     rows = [
-        (run.leverage, run.mode, name, *_range(name, run, others))
+        (*run.key, name, *_range(name, run, others))
         for run in runs
-        if any(_is_bound_of(other, run) for other in others)
+        if any(other.key == run.key for other in others)
         for name in Figures.names()
     ]
-    columns = ["leverage", "mode", "figure", "result", "lowest", "highest"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.set_index(["leverage", "mode", "figure"])
-
-
-def _is_bound_of(other: Run, run: Run) -> bool:
-    return (other.mode, other.leverage) == (run.mode, run.leverage)
+    index = [*RUN_KEYS, "figure"]
+    frame = pd.DataFrame(rows, columns=[*index, "result", "lowest", "highest"])
+    return frame.set_index(index)
 
 
 def _range(name: str, run: Run, others: list[Run]) -> tuple[float, float, float]:
     result = getattr(run.figures, name)
-    values = [getattr(o.figures, name) for o in others if _is_bound_of(o, run)]
+    values = [getattr(o.figures, name) for o in others if o.key == run.key]
     return result, min(values), max(values)
 
 
@@ -55,10 +51,10 @@ def ambiguous_bars(runs: Iterable[Run]) -> pd.DataFrame:
     """The bars that could have gone two ways: what waited above and below the open.
 
     Returns:
-        One row for each: leverage, mode, time, symbol, above, below, and the money at
-        stake between the two outcomes.
+        One row for each: venue, leverage, mode, time, symbol, above, below, and the
+        money at stake between the two outcomes.
     """
-    columns = ["leverage", "mode", "time", "symbol", "above", "below", "stake"]
+    columns = [*RUN_KEYS, "time", "symbol", "above", "below", "stake"]
     return pd.DataFrame(list(_rows(runs)), columns=columns)
 
 
@@ -66,4 +62,4 @@ def _rows(runs: Iterable[Run]) -> Iterator[tuple[object, ...]]:
     for run in runs:
         for bar in run.ambiguities:
             words = (bar.time, bar.symbol, bar.above, bar.below, bar.stake)
-            yield (run.leverage, run.mode, *words)
+            yield (*run.key, *words)

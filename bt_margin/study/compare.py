@@ -1,4 +1,4 @@
-"""Compare: the same strategy on the same data, under each margin mode."""
+"""Compare: one strategy on one market, under several venues, leverages and modes."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -12,13 +12,13 @@ import pandas as pd
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, check_market
-from bt_margin.venues import get_venue
+from bt_margin.venues import get_venue, venue_names
 
 from .bounds import BOUND_PATHS, ambiguous_bars, spread
 from .explain import explain
 from .export import bound_as_json, plain, run_as_json
 from .figures import Figures
-from .run import Run, Setup, run
+from .run import RUN_KEYS, Run, Setup, run
 from .source import StrategySource
 
 __all__ = ["Comparison", "compare"]
@@ -26,8 +26,9 @@ __all__ = ["Comparison", "compare"]
 MODES = ("off", "isolated", "cross")
 
 _LIQUIDATION_COLUMNS = [
-    *("leverage", "mode", "time", "symbol", "size", "entry_price"),
-    *("mark_price", "fill_price", "cause", "loss", "insurance"),
+    *RUN_KEYS,
+    *("time", "symbol", "size", "entry_price", "mark_price", "fill_price"),
+    *("cause", "loss", "insurance"),
 ]
 _OWN_ARGUMENTS = ("margin_mode", "leverage", "venue", "cash")
 
@@ -41,12 +42,12 @@ class Comparison:
         market: the market's name.
         symbols: what was traded, in the strategy's order.
         span: first and last bar, UTC.
-        venue: whose rules held.
+        venues: whose rules held, in the order asked for.
         cash: starting cash of every run.
         strategy_params: parameters given to the strategy.
         broker_params: parameters given to the brokers.
         notes: what the market lacks and what was assumed instead.
-        runs: one for each leverage and mode.
+        runs: one for each venue, leverage and mode, in that order.
         bound_runs: the same under each of the four other paths, if they were asked
             for.
     """
@@ -55,7 +56,7 @@ class Comparison:
     market: str
     symbols: tuple[str, ...]
     span: tuple[pd.Timestamp, pd.Timestamp]
-    venue: str
+    venues: tuple[str, ...]
     cash: float
     strategy_params: Mapping[str, Any]
     broker_params: Mapping[str, Any]
@@ -65,24 +66,23 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each leverage and mode, the figures in columns."""
-        rows = [
-            {
-                "leverage": one.leverage,
-                "mode": one.mode,
-                **{name: getattr(one.figures, name) for name in Figures.names()},
-            }
-            for one in self.runs
-        ]
-        return pd.DataFrame(rows).set_index(["leverage", "mode"])
+        """The figures in columns, a row for each run by venue, leverage and mode.
+
+        One venue is a level of the index as several are:
+        ``table.loc["generic", 10.0, "cross"]``, ``table.xs("cross", level="mode")``.
+        """
+        names = Figures.names()
+        rows = [[getattr(one.figures, name) for name in names] for one in self.runs]
+        keys = (one.key for one in self.runs)
+        index = pd.MultiIndex.from_tuples(keys, names=RUN_KEYS)
+        return pd.DataFrame(rows, index=index, columns=list(names))
 
     @property
     def liquidations(self) -> pd.DataFrame:
         """Every liquidation, one row each: run, time, symbol, prices, cause, loss."""
         rows = [
             {
-                "leverage": one.leverage,
-                "mode": one.mode,
+                **dict(zip(RUN_KEYS, one.key, strict=True)),
                 "time": event.time,
                 "symbol": event.symbol,
                 "size": event.size,
@@ -108,15 +108,21 @@ class Comparison:
         """The bars whose outcome hangs on which extreme came first."""
         return ambiguous_bars(self.runs)
 
-    def run_of(self, mode: str, leverage: float) -> Run | None:
-        """The run of a mode at a leverage, if there was one."""
-        for one in self.runs:
-            if (one.mode, one.leverage) == (mode, leverage):
-                return one
-        return None
+    def run_of(
+        self, mode: str, leverage: float, venue: str | None = None
+    ) -> Run | None:
+        """The run of a mode at a leverage, if there was one.
+
+        Args:
+            mode: ``"off"``, ``"isolated"`` or ``"cross"``.
+            leverage: the setting.
+            venue: its name; ``None``: the first one compared.
+        """
+        key = (self.venues[0] if venue is None else venue, leverage, mode)
+        return next((one for one in self.runs if one.key == key), None)
 
     def explain(self) -> list[str]:
-        """Where the modes parted and why, in plain sentences."""
+        """Where the modes parted and why, and how venues differ, in plain sentences."""
         return explain(self.runs)
 
     def as_json(self) -> dict[str, Any]:
@@ -128,7 +134,7 @@ class Comparison:
             "symbols": list(self.symbols),
             "first_bar": self.span[0].isoformat(),
             "last_bar": self.span[1].isoformat(),
-            "venue": self.venue,
+            "venues": list(self.venues),
             "cash": self.cash,
             "broker_params": plain(dict(self.broker_params)),
             "notes": list(self.notes),
@@ -153,7 +159,7 @@ def compare(
     *,
     leverage: float | Iterable[float] = (10,),
     modes: Iterable[str] = MODES,
-    venue: str = "generic",
+    venue: str | Iterable[str] = "generic",
     cash: float = 10_000,
     strategy_params: Mapping[str, Any] | None = None,
     broker_params: Mapping[str, Any] | None = None,
@@ -162,10 +168,10 @@ def compare(
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Run a strategy under each mode and leverage on the same data.
+    """Run a strategy at each venue, leverage and mode on the same data.
 
     Mode ``"off"`` is the baseline: what stock Backtrader shows with
-    ``setcommission(commission=taker fee, leverage=leverage)``.
+    ``setcommission(commission=the venue's taker fee, leverage=leverage)``.
 
     Args:
         strategy: a strategy class, a file that holds one, or ``file.py:Class``. One
@@ -173,11 +179,11 @@ def compare(
         market: from `load_market` or `sample_market`.
         leverage: one or several settings.
         modes: of ``"off"``, ``"isolated"`` and ``"cross"``.
-        venue: whose rules hold.
+        venue: whose rules hold, one name or several; see `venue_names`.
         cash: starting cash of every run.
         strategy_params: parameters of the strategy.
         broker_params: further parameters of `MarginBroker`, such as ``bar_path``.
-        tiers: by symbol, instead of the venue's; see `load_tiers`.
+        tiers: by symbol, instead of every venue's; see `load_tiers`.
         bounds: run each mode with margin under four further paths as well, to see
             how much of the result hangs on the path inside the bars.
         jobs: processes to use; ``None``: this one.
@@ -187,28 +193,18 @@ def compare(
         MarginError: naming the parameter, symbol or file, the value and the fix;
             before anything runs.
     """
-    source, page = StrategySource.of(strategy), get_venue(venue)
-    leverages = (leverage,) if isinstance(leverage, int | float) else tuple(leverage)
-    wanted = tuple(modes)
-    _check_choices(wanted, leverages)
-    if jobs is not None and jobs < 1:
-        raise ParameterError("jobs", jobs, "give 1 or more processes")
+    source, venues = StrategySource.of(strategy), _several(venue)
+    leverages, wanted = _several(leverage), tuple(modes)
     params, settings = dict(strategy_params or {}), dict(broker_params or {})
-    for name in _OWN_ARGUMENTS:
-        if name in settings:
-            fix = "compare has an argument for it"
-            raise ParameterError(f"broker_params[{name!r}]", settings[name], fix)
+    _check_choices(wanted, leverages, venues)
+    _check_options(settings, jobs)
     setups = [
         Setup(source, mode, float(lever), page, cash, params, settings, tiers or {})
+        for page in [get_venue(name) for name in venues]
         for lever in leverages
         for mode in wanted
     ]
-    extra = [
-        replace(setup, broker_params={**settings, "bar_path": path})
-        for setup in setups
-        if bounds and setup.mode != "off"
-        for path in BOUND_PATHS
-    ]
+    extra = _on_other_paths(setups) if bounds else []
     for setup in (*setups, *extra):
         setup.check(market.symbols)
         source.params(setup.strategy_params, setup.leverage)
@@ -219,7 +215,7 @@ def compare(
         market=market.name,
         symbols=market.symbols,
         span=(min(t[0] for t in trades), max(t[-1] for t in trades)),
-        venue=venue,
+        venues=venues,
         cash=cash,
         strategy_params=params,
         broker_params=settings,
@@ -227,6 +223,16 @@ def compare(
         runs=tuple(runs[: len(setups)]),
         bound_runs=tuple(runs[len(setups) :]),
     )
+
+
+def _on_other_paths(setups: list[Setup]) -> list[Setup]:
+    """Each setup with margin, under each of `BOUND_PATHS`."""
+    return [
+        replace(setup, broker_params={**setup.broker_params, "bar_path": path})
+        for setup in setups
+        if setup.mode != "off"
+        for path in BOUND_PATHS
+    ]
 
 
 def _run_all(
@@ -245,12 +251,33 @@ def _run_all(
     return runs
 
 
-def _check_choices(modes: tuple[str, ...], leverages: tuple[float, ...]) -> None:
+def _several(choice: Any) -> tuple[Any, ...]:
+    """One value, or several, as several."""
+    is_one = isinstance(choice, str) or not isinstance(choice, Iterable)
+    return (choice,) if is_one else tuple(choice)
+
+
+def _check_choices(
+    modes: tuple[str, ...], leverages: tuple[float, ...], venues: tuple[str, ...]
+) -> None:
+    if not venues or not all(isinstance(name, str) for name in venues):
+        fix = "give one or several names of " + ", ".join(venue_names())
+        raise ParameterError("venue", venues, fix)
     if not modes or not set(modes) <= set(MODES):
         fix = "give some of " + ", ".join(MODES)
         raise ParameterError("modes", modes, fix)
     if not leverages:
         raise ParameterError("leverage", leverages, "give at least one")
-    for name, values in (("modes", modes), ("leverage", leverages)):
+    choices = {"modes": modes, "leverage": leverages, "venue": venues}
+    for name, values in choices.items():
         if len(set(values)) < len(values):
             raise ParameterError(name, values, "give each one once")
+
+
+def _check_options(broker_params: Mapping[str, Any], jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise ParameterError("jobs", jobs, "give 1 or more processes")
+    for name in _OWN_ARGUMENTS:
+        if name in broker_params:
+            fix = "compare has an argument for it"
+            raise ParameterError(f"broker_params[{name!r}]", broker_params[name], fix)

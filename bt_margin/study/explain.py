@@ -1,6 +1,6 @@
-"""Explain: where the modes parted, in plain sentences."""
+"""Explain: where modes parted and how venues differ, in plain sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isclose
 
@@ -15,18 +15,56 @@ _CENT = 0.005
 
 
 def explain(runs: Iterable[Run]) -> list[str]:
-    """Sentences about each leverage: baseline, parting, and what came of it."""
-    by_leverage: dict[float, dict[str, Run]] = {}
+    """Sentences about each venue and leverage, then about the venues side by side.
+
+    Of a venue and leverage: the baseline, where the modes parted, and what came of it.
+    """
+    by_mode: dict[tuple[str, float], dict[str, Run]] = {}
+    by_venue: dict[tuple[float, str], list[Run]] = {}
     for run in runs:
-        by_leverage.setdefault(run.leverage, {})[run.mode] = run
+        by_mode.setdefault((run.venue, run.leverage), {})[run.mode] = run
+        by_venue.setdefault((run.leverage, run.mode), []).append(run)
+    has_several = len({venue for venue, _ in by_mode}) > 1
     sentences: list[str] = []
-    for leverage, modes in by_leverage.items():
-        at = f"At {leverage:g}x"
+    for (venue, leverage), modes in by_mode.items():
+        at = f"At {venue} with {leverage:g}x" if has_several else f"At {leverage:g}x"
         if "off" in modes:
             sentences += _baseline(at, modes["off"], modes)
         if "isolated" in modes and "cross" in modes:
             sentences += _parting(at, modes["isolated"], modes["cross"])
+    for (leverage, mode), venues in by_venue.items() if has_several else ():
+        sentences.append(_venues(f"At {leverage:g}x {mode}", venues))
     return sentences
+
+
+def _venues(at: str, runs: Sequence[Run]) -> str:
+    """How the venues differ under one leverage and mode."""
+    first = runs[0].figures
+    finals = {run.venue: run.figures.final_balance for run in runs}
+    left = _extremes(finals, "highest final balance at {}, lowest at {}", _money)
+    left = left or f"a final balance of {_money(first.final_balance)} at every venue"
+    if runs[0].mode == "off":
+        return f"{at} only the taker fee differs between venues: {left}."
+    counts = {run.venue: run.figures.liquidations for run in runs}
+    died = _extremes(counts, "most liquidations at {}, fewest at {}", str)
+    alike = f"every venue liquidated {_positions(first.liquidations)}"
+    died = died or (alike if first.liquidations else "no venue liquidated anything")
+    return f"{at}: {died}; {left}."
+
+
+def _extremes(
+    values: Mapping[str, float], words: str, form: Callable[[float], str]
+) -> str | None:
+    """``words`` with the venues of the highest and the lowest value, if they differ."""
+    high, low = max(values.values()), min(values.values())
+    if high - low < _CENT:
+        return None
+
+    def at(end: float) -> str:
+        venues = [venue for venue in values if abs(values[venue] - end) < _CENT]
+        return f"{_and(venues)} ({form(end)})"
+
+    return words.format(at(high), at(low))
 
 
 def _baseline(at: str, off: Run, modes: dict[str, Run]) -> list[str]:
@@ -145,12 +183,15 @@ def _deaths(run: Run) -> str:
     symbols = _and(sorted({event.symbol for event in run.liquidations}))
     lost = -sum(float(event.loss) for event in run.liquidations)
     kept = -sum(float(event.insurance) for event in run.liquidations)
-    word = "position" if count == 1 else "positions"
     fund = "kept" if kept >= 0 else "paid"
     return (
-        f"{run.mode} liquidated {count} {word} ({symbols}), a price loss of"
+        f"{run.mode} liquidated {_positions(count)} ({symbols}), a price loss of"
         f" {_money(lost)}, of which the venue's fund {fund} {_money(abs(kept))}"
     )
+
+
+def _positions(count: int) -> str:
+    return "1 position" if count == 1 else f"{count} positions"
 
 
 def _outcome(isolated: Run, cross: Run) -> str:

@@ -23,6 +23,7 @@ def run_as_json(one: Run) -> dict[str, Any]:
     """
     sums = _sums(one.ledger)
     return {
+        "venue": one.venue,
         "mode": one.mode,
         "leverage": one.leverage,
         "figures": plain(asdict(one.figures)),
@@ -46,6 +47,7 @@ def run_as_json(one: Run) -> dict[str, Any]:
 def bound_as_json(one: Run) -> dict[str, Any]:
     """What a run under another path came to."""
     return {
+        "venue": one.venue,
         "mode": one.mode,
         "leverage": one.leverage,
         "bar_path": one.bar_path,

@@ -1,4 +1,4 @@
-"""One run: a strategy on a market under one mode and leverage."""
+"""One run: a strategy on a market at one venue, leverage and mode."""
 
 import traceback
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,12 @@ import backtrader as bt
 import pandas as pd
 
 from bt_margin.broker import Ambiguity, MarginBroker, PerpCommission, PerpData
-from bt_margin.core.errors import MarginError, ParameterError, StrategyError
+from bt_margin.core.errors import (
+    MarginError,
+    ParameterError,
+    StrategyError,
+    UnknownNameError,
+)
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
@@ -22,7 +27,9 @@ from .figures import Figures, figures_of
 from .recorder import Execution, Recorder, Refusal
 from .source import StrategySource
 
-__all__ = ["Run", "Setup", "run"]
+__all__ = ["RUN_KEYS", "Run", "Setup", "run"]
+
+RUN_KEYS = ("venue", "leverage", "mode")  # what tells the runs of a comparison apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +82,25 @@ class Setup:
         """Refuse what cannot run: parameters, leverages, symbols without tiers."""
         self.broker()
         for symbol in symbols if self.mode != "off" else ():
-            tiers = self.tiers.get(symbol) or self.venue.tiers_of(symbol)
-            if self.leverage > tiers.max_leverage:
-                fix = f"the tiers of {symbol} allow at most {tiers.max_leverage:g}"
+            bound = self._tiers_of(symbol).max_leverage
+            if self.leverage > bound:
+                place = f"{symbol} at {self.venue.name}"
+                fix = f"the tiers of {place} allow at most {bound:g}"
                 raise ParameterError("leverage", self.leverage, fix)
+
+    def _tiers_of(self, symbol: str) -> TierTable:
+        """The tiers given for a symbol, or else the venue's."""
+        if symbol in self.tiers:
+            return self.tiers[symbol]
+        try:
+            return self.venue.tiers_of(symbol)
+        except UnknownNameError as error:
+            name = self.venue.name
+            fix = (
+                f"it has no tier table for {symbol} (bt-margin venues {name} lists what"
+                " it has); leave one of the two out, or give tiers (--tiers FILE)"
+            )
+            raise ParameterError("venue", name, fix) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +108,7 @@ class Run:
     """What a run left.
 
     Attributes:
+        venue: the name of the venue whose rules held.
         mode: ``"off"``, ``"isolated"`` or ``"cross"``.
         leverage: the setting.
         figures: the numbers.
@@ -101,6 +124,7 @@ class Run:
         bar_path: which extreme of a bar came first.
     """
 
+    venue: str
     mode: str
     leverage: float
     figures: Figures
@@ -114,6 +138,11 @@ class Run:
     ambiguities: tuple[Ambiguity, ...] = ()
     late_fills: int = 0
     bar_path: str = BarPath.ADAPTIVE.value
+
+    @property
+    def key(self) -> tuple[str, float, str]:
+        """The values of `RUN_KEYS`: venue, leverage and mode."""
+        return self.venue, self.leverage, self.mode
 
 
 def run(setup: Setup, market: Market) -> Run:
@@ -138,6 +167,7 @@ def run(setup: Setup, market: Market) -> Run:
     times = pd.to_datetime([bt.num2date(time) for time in recorder.times], utc=True)
     ledger = tuple(broker.ledger)
     return Run(
+        venue=setup.venue.name,
         mode=setup.mode,
         leverage=setup.leverage,
         figures=figures_of(

@@ -61,7 +61,9 @@ def dip() -> Comparison:
 def test_one_run_for_each_leverage_and_mode() -> None:
     result = compare(Hold, market(*DIP), leverage=(5, 10), cash=1_000)
     expected = [
-        (lever, mode) for lever in (5, 10) for mode in ("off", "isolated", "cross")
+        ("generic", lever, mode)
+        for lever in (5, 10)
+        for mode in ("off", "isolated", "cross")
     ]
     assert expected == list(result.table.index)
 
@@ -71,9 +73,9 @@ def test_final_balances_are_those_of_the_arithmetic(dip: Comparison) -> None:
     finals = dip.table["final_balance"].to_dict()
     assert finals == pytest.approx(
         {
-            (10.0, "off"): 1_000 - 1 + 200,
-            (10.0, "isolated"): 1_000 - 1 - 200,
-            (10.0, "cross"): 1_000 - 1 + 200,
+            ("generic", 10.0, "off"): 1_000 - 1 + 200,
+            ("generic", 10.0, "isolated"): 1_000 - 1 - 200,
+            ("generic", 10.0, "cross"): 1_000 - 1 + 200,
         }
     )
 
@@ -129,7 +131,7 @@ def test_stock_accounting_below_zero_is_named() -> None:
     crash = market(*[(100, 100, 100, 100)] * 2, (100, 100, 10, 10), (10, 10, 10, 10))
     result = compare(Hold, crash, cash=1_000, strategy_params={"size": 90})
     assert "fell to a balance of -7,104.50" in result.explain()[0]
-    assert result.table.loc[(10.0, "cross"), "final_balance"] == 0
+    assert result.table.loc[("generic", 10.0, "cross"), "final_balance"] == 0
 
 
 def test_cross_dies_as_a_whole_and_the_sentence_says_so() -> None:
@@ -141,8 +143,8 @@ def test_cross_dies_as_a_whole_and_the_sentence_says_so() -> None:
         strategy_params={"size": 60},
     )
     finals = result.table["final_balance"]
-    assert finals[10.0, "isolated"] == pytest.approx(397)
-    assert finals[10.0, "cross"] == 0
+    assert finals["generic", 10.0, "isolated"] == pytest.approx(397)
+    assert finals["generic", 10.0, "cross"] == 0
     assert any("isolated kept 397.00 more" in line for line in result.explain())
 
 
@@ -238,7 +240,7 @@ def test_march_2020_with_rising_leverage(tmp_path: Path) -> None:
     month = load_market(REAL, symbols="BTCUSDT", start="2020-03-01", end="2020-04-01")
     path = bundled_strategies() / "scalper.py"
     result = compare(path, month, leverage=(3, 5, 10, 20))
-    counts = result.table["liquidations"].xs("isolated", level="mode")
+    counts = result.table["liquidations"]["generic"].xs("isolated", level="mode")
     assert counts[3.0] == 0
     assert counts[20.0] > 0
     assert counts.is_monotonic_increasing
