@@ -13,7 +13,9 @@ from bt_margin.broker import (
     PerpData,
 )
 from bt_margin.core.account import Account
+from bt_margin.core.adjust import AutoMargin
 from bt_margin.core.contract import Contract
+from bt_margin.core.deleveraging import DeleveragingEvent
 from bt_margin.core.errors import MarginError
 from bt_margin.core.funding import FundingEvent, funding_payment
 from bt_margin.core.ledger import Ledger, LedgerEntry, LedgerEntryKind
@@ -26,19 +28,22 @@ from bt_margin.core.margin import (
     maintenance_margin,
 )
 from bt_margin.core.position import Position
+from bt_margin.core.size_tiers import SizeTier, SizeTiers
 from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.data.load import load_market
 from bt_margin.data.sample import sample_market
 from bt_margin.data.survey import check_market
 from bt_margin.data.tiers import load_tiers
 from bt_margin.study import Comparison, compare
-from bt_margin.venues import get_venue, register_venue, venue_names
+from bt_margin.venues import Venue, get_venue, register_venue, venue_names
 
 __all__ = [
     "Account",
+    "AutoMargin",
     "Comparison",
     "Contract",
     "CrossBroker",
+    "DeleveragingEvent",
     "FundingEvent",
     "IsolatedBroker",
     "Ledger",
@@ -51,8 +56,11 @@ __all__ = [
     "PerpCommission",
     "PerpData",
     "Position",
+    "SizeTier",
+    "SizeTiers",
     "Tier",
     "TierTable",
+    "Venue",
     "bankruptcy_price",
     "check_market",
     "compare",

@@ -147,8 +147,7 @@ class BarWalk:
         The worst PnL in the bar's mark range, which is at one end of it, and the
         largest requirement together bound the surplus from below.
         """
-        symbols = self._symbols()
-        if any(s.share <= target and s.symbol in symbols for s in self._stamps):
+        if any(stamp.share <= target for stamp in self._held_stamps()):
             return False
         for wallet, held in self.account.wallets().items():
             surplus = self.account.balance(wallet)
@@ -165,9 +164,9 @@ class BarWalk:
         if self.share < 0:
             return 0
         stops = [stamp.share for stamp in self._stamps]
-        for symbol in self._symbols():
-            if symbol in self._paths:
-                stops += self._paths[symbol].shares
+        for position in self.account.positions.values():
+            path = self._paths.get(position.contract.symbol)
+            stops += path.shares if path else ()
         return min((s for s in stops if self.share < s < target), default=target)
 
     def _step(self, stop: Number) -> list[Event]:
@@ -189,12 +188,12 @@ class BarWalk:
 
     def _has_stamp(self, share: Number) -> bool:
         """Whether a stamp is due just then: funding comes before liquidation."""
-        held = self._symbols()
-        return any(s.share == share and s.symbol in held for s in self._stamps)
+        return any(s.share == share for s in self._held_stamps())
 
-    def _symbols(self) -> set[str]:
-        """The symbols that have a position."""
-        return {p.contract.symbol for p in self.account.positions.values()}
+    def _held_stamps(self) -> list[Stamp]:
+        """The stamps ahead of symbols that have a position."""
+        held = {p.contract.symbol for p in self.account.positions.values()}
+        return [stamp for stamp in self._stamps if stamp.symbol in held]
 
     def _move(self, share: Number) -> None:
         if share != self.share:
@@ -249,8 +248,7 @@ class BarWalk:
 
     def _liquidate(self, wallet: Wallet, cause: Cause) -> list[Event]:
         """Liquidate a wallet, unless margin that is added by itself saves it."""
-        account, time, mark = self.account, self.time, self.mark
-        if replenish(account, wallet, mark, self.auto_margin, time):
+        where = (self.account, wallet, self.mark)
+        if replenish(*where, self.auto_margin, self.time):
             return []
-        liquidate = self._liquidator.liquidate
-        return [*liquidate(account, wallet, mark, time=time, cause=cause)]
+        return [*self._liquidator.liquidate(*where, time=self.time, cause=cause)]

@@ -10,9 +10,8 @@ import joblib
 import pandas as pd
 
 from bt_margin.core.errors import ParameterError
-from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market, check_market
-from bt_margin.venues import get_venue, venue_names
+from bt_margin.venues import Tiers, get_venue, venue_names
 
 from .bounds import BOUND_PATHS, ambiguous_bars, spread
 from .explain import explain
@@ -163,7 +162,7 @@ def compare(
     cash: float = 10_000,
     strategy_params: Mapping[str, Any] | None = None,
     broker_params: Mapping[str, Any] | None = None,
-    tiers: Mapping[str, TierTable] | None = None,
+    tiers: Mapping[str, Tiers] | None = None,
     bounds: bool = False,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -206,7 +205,7 @@ def compare(
     ]
     extra = _on_other_paths(setups) if bounds else []
     for setup in (*setups, *extra):
-        setup.check(market.symbols)
+        setup.check(market)
         source.params(setup.strategy_params, setup.leverage)
     runs = _run_all([*setups, *extra], market, jobs or 1, progress)
     trades = [market[symbol].trade.index for symbol in market.symbols]

@@ -7,8 +7,7 @@ from bt_margin.core.contract import Contract
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.margin import bankruptcy_price, liquidation_price
 from bt_margin.core.position import Position
-from bt_margin.core.tiers import TierTable
-from bt_margin.venues import Venue
+from bt_margin.venues import Tiers, Venue
 
 __all__ = ["PlannedPosition", "plan_position"]
 
@@ -58,7 +57,7 @@ def plan_position(
     leverage: float,
     notional: float | None = None,
     symbol: str = "BTCUSDT",
-    tiers: TierTable | None = None,
+    tiers: Tiers | None = None,
 ) -> PlannedPosition:
     """The margins and prices of a planned linear position.
 

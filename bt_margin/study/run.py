@@ -1,7 +1,7 @@
 """One run: a strategy on a market at one venue, leverage and mode."""
 
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,8 @@ from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
 from bt_margin.core.path import BarPath
-from bt_margin.core.tiers import TierTable
 from bt_margin.data import Market
-from bt_margin.venues import Venue, register_venue
+from bt_margin.venues import Tiers, Venue
 
 from .figures import Figures, figures_of
 from .recorder import Execution, Recorder, Refusal
@@ -54,7 +53,7 @@ class Setup:
     cash: float
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
     broker_params: Mapping[str, Any] = field(default_factory=dict)
-    tiers: Mapping[str, TierTable] = field(default_factory=dict)
+    tiers: Mapping[str, Tiers] = field(default_factory=dict)
 
     def broker(self) -> MarginBroker:
         """The broker of the run.
@@ -62,11 +61,10 @@ class Setup:
         With stock accounting it is what a user of stock Backtrader would set: the
         venue's taker fee and the leverage.
         """
-        register_venue(self.venue)  # another process does not know it yet
         broker = MarginBroker(
             margin_mode=self.mode,
             leverage=self.leverage,
-            venue=self.venue.name,
+            venue=self.venue,
             cash=self.cash,
             **self.broker_params,
         )
@@ -75,25 +73,27 @@ class Setup:
             broker.setcommission(commission=fee, leverage=self.leverage)
             return broker
         for symbol, tiers in self.tiers.items():
-            broker.addcommissioninfo(PerpCommission(tiers=tiers), name=symbol)
+            scheme = PerpCommission(tiers=tiers, inverse=self.venue.is_inverse)
+            broker.addcommissioninfo(scheme, name=symbol)
         return broker
 
-    def check(self, symbols: Iterable[str]) -> None:
+    def check(self, market: Market) -> None:
         """Refuse what cannot run: parameters, leverages, symbols without tiers."""
         self.broker()
-        for symbol in symbols if self.mode != "off" else ():
-            bound = self._tiers_of(symbol).max_leverage
+        for symbol in market.symbols if self.mode != "off" else ():
+            day = market[symbol].trade.index[0].date()
+            bound = self._tiers_of(symbol, self.venue.at(day)).max_leverage
             if self.leverage > bound:
                 place = f"{symbol} at {self.venue.name}"
                 fix = f"the tiers of {place} allow at most {bound:g}"
                 raise ParameterError("leverage", self.leverage, fix)
 
-    def _tiers_of(self, symbol: str) -> TierTable:
-        """The tiers given for a symbol, or else the venue's."""
+    def _tiers_of(self, symbol: str, page: Venue) -> Tiers:
+        """The tiers given for a symbol, or else those of a venue's page."""
         if symbol in self.tiers:
             return self.tiers[symbol]
         try:
-            return self.venue.tiers_of(symbol)
+            return page.tiers_of(symbol)
         except UnknownNameError as error:
             name = self.venue.name
             fix = (
