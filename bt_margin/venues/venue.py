@@ -179,8 +179,9 @@ class Venue:
 
 
 def base_coin(symbol: str) -> str:
-    """``BTC`` of ``BTCUSDT``, ``BTC/USDT:USDT`` or ``BTC``."""
-    pair = symbol.upper().partition(":")[0].replace("/", "").replace("-", "")
+    """``BTC`` of ``BTCUSDT``, ``BTC/USDT:USDT``, ``BTC-USDT-SWAP`` or ``BTC``."""
+    pair = symbol.upper().partition(":")[0].removesuffix("-SWAP")
+    pair = pair.replace("/", "").replace("-", "").replace("_", "")
     found = (quote for quote in _QUOTES if pair.endswith(quote) and pair != quote)
     quote = max(found, key=len, default="")
     return pair[: len(pair) - len(quote)]
