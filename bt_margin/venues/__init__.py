@@ -3,6 +3,7 @@
 from .binanceusdm import BINANCE_USDM
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
+from .okx import OKX
 from .rules import (
     ContractKind,
     Controls,
@@ -17,6 +18,7 @@ __all__ = [
     "BINANCE_USDM",
     "GENERIC",
     "HYPERLIQUID",
+    "OKX",
     "ContractKind",
     "Controls",
     "OrderMarginRule",
@@ -30,5 +32,10 @@ __all__ = [
     "venue_names",
 ]
 
-for _page in (BINANCE_USDM, GENERIC, HYPERLIQUID):
+for _page in (
+    BINANCE_USDM,
+    GENERIC,
+    HYPERLIQUID,
+    OKX,
+):
     register_venue(_page)
