@@ -1,6 +1,7 @@
 """Venues: pages of dated facts, found by name."""
 
 from .binanceusdm import BINANCE_USDM
+from .bybit import BYBIT
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .okx import OKX
@@ -16,6 +17,7 @@ from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 
 __all__ = [
     "BINANCE_USDM",
+    "BYBIT",
     "GENERIC",
     "HYPERLIQUID",
     "OKX",
@@ -34,6 +36,7 @@ __all__ = [
 
 for _page in (
     BINANCE_USDM,
+    BYBIT,
     GENERIC,
     HYPERLIQUID,
     OKX,
