@@ -2,6 +2,7 @@
 
 from .binanceusdm import BINANCE_USDM
 from .bybit import BYBIT
+from .gate import GATE
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .okx import OKX
@@ -18,6 +19,7 @@ from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 __all__ = [
     "BINANCE_USDM",
     "BYBIT",
+    "GATE",
     "GENERIC",
     "HYPERLIQUID",
     "OKX",
@@ -37,6 +39,7 @@ __all__ = [
 for _page in (
     BINANCE_USDM,
     BYBIT,
+    GATE,
     GENERIC,
     HYPERLIQUID,
     OKX,
