@@ -5,6 +5,7 @@ from .bybit import BYBIT
 from .gate import GATE
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
+from .krakenfutures import KRAKEN_FUTURES
 from .okx import OKX
 from .rules import (
     ContractKind,
@@ -22,6 +23,7 @@ __all__ = [
     "GATE",
     "GENERIC",
     "HYPERLIQUID",
+    "KRAKEN_FUTURES",
     "OKX",
     "ContractKind",
     "Controls",
@@ -42,6 +44,7 @@ for _page in (
     GATE,
     GENERIC,
     HYPERLIQUID,
+    KRAKEN_FUTURES,
     OKX,
 ):
     register_venue(_page)
