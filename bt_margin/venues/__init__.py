@@ -6,6 +6,7 @@ from .gate import GATE
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .krakenfutures import KRAKEN_FUTURES
+from .kucoinfutures import KUCOIN_FUTURES
 from .okx import OKX
 from .rules import (
     ContractKind,
@@ -24,6 +25,7 @@ __all__ = [
     "GENERIC",
     "HYPERLIQUID",
     "KRAKEN_FUTURES",
+    "KUCOIN_FUTURES",
     "OKX",
     "ContractKind",
     "Controls",
@@ -45,6 +47,7 @@ for _page in (
     GENERIC,
     HYPERLIQUID,
     KRAKEN_FUTURES,
+    KUCOIN_FUTURES,
     OKX,
 ):
     register_venue(_page)
