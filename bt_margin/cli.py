@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,11 @@ from rich.progress import (
 from bt_margin.core.errors import MarginError, ParameterError, UnknownNameError
 from bt_margin.core.path import BarPath
 from bt_margin.core.tiers import TierTable
-from bt_margin.data import Market, load_market, load_tiers
+from bt_margin.data import Market, load_market, load_tiers, write_tiers
 from bt_margin.data.sample import sample_market
-from bt_margin.report.terminal import (
-    console,
-    print_comparison,
-    print_plans,
-    print_venue,
-)
+from bt_margin.report.plans import print_plans
+from bt_margin.report.rules import print_tiers, print_venue, print_venues
+from bt_margin.report.terminal import console, print_comparison
 from bt_margin.study import (
     Comparison,
     PlannedPosition,
@@ -34,7 +32,7 @@ from bt_margin.study import (
     compare,
     plan_position,
 )
-from bt_margin.venues import get_venue, venue_names
+from bt_margin.venues import ContractKind, Venue, get_venue, venue_names
 
 __all__ = ["main"]
 
@@ -275,72 +273,195 @@ def _with_progress(
         return compare(source, market, progress=tell, **options)
 
 
+def _day(
+    _: click.Context,
+    option: click.Parameter,  # noqa: ARG001
+    moment: datetime | None,
+) -> date | None:
+    """The day of a date that was given."""
+    return None if moment is None else moment.date()
+
+
+_date_option = click.option(
+    "--date",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=_day,
+    help="Rules of that day, YYYY-MM-DD [the latest].",
+)
+
+
 @main.command(name="price")
 @click.option(
     "--side", default="long", show_default=True, help="Of the position: long or short."
 )
 @click.option("--entry", type=float, required=True, help="Entry price.")
 @click.option("--leverage", type=float, required=True, help="The setting.")
-@click.option("--notional", type=float, help="Worth at entry [that of one coin].")
+@click.option(
+    "--notional", type=float, help="Worth at entry; inverse: in coin [one coin]."
+)
+@click.option("--size", type=float, help="Contracts, in place of --notional.")
+@click.option(
+    "--contract-size",
+    default=1.0,
+    show_default=True,
+    help="Coins per contract; inverse: quote units.",
+)
+@click.option(
+    "--inverse/--linear",
+    default=None,
+    help="Settled in the coin, or in the quote currency [as the venue's are].",
+)
+@click.option(
+    "--margin-mode", help="isolated or cross [isolated, where the venue has it]."
+)
+@click.option(
+    "--wallet", type=float, help="Balance behind a cross position [its margin]."
+)
+@click.option(
+    "--added-margin", default=0.0, help="Put on an isolated position beside its own."
+)
 @click.option(
     "--maintenance-margin-rate", "rate", type=float, help="Instead of a venue's tiers."
 )
 @click.option("--venue", default="generic", show_default=True, help="Whose rules hold.")
 @click.option("--symbol", default="BTCUSDT", show_default=True, help="Whose tiers.")
+@_date_option
 @click.option("--compare", "all_venues", is_flag=True, help="All venues side by side.")
 def price_command(
     side: str,
     entry: float,
     leverage: float,
     notional: float | None,
+    size: float | None,
+    contract_size: float,
+    inverse: bool | None,
+    margin_mode: str | None,
+    wallet: float | None,
+    added_margin: float,
     rate: float | None,
     venue: str,
     symbol: str,
+    day: date | None,
     all_venues: bool,
 ) -> None:
-    """Say where a planned isolated position would be liquidated.
+    """Say where a planned position would be liquidated, and what it costs to open.
 
     \b
     Example:
       bt-margin price --side long --entry 65000 --leverage 10
       bt-margin price --entry 65000 --leverage 10 --notional 1000000 --compare
+      bt-margin price --entry 65000 --leverage 10 --margin-mode cross --wallet 20000
+      bt-margin price --entry 50000 --leverage 10 --inverse --size 60000
     """  # noqa: D301
-    tiers = None if rate is None else TierTable.flat(rate, 1 / rate if rate else 1000)
+    plan: dict[str, Any] = {
+        "side": side,
+        "entry_price": entry,
+        "leverage": leverage,
+        "notional": notional,
+        "size": size,
+        "symbol": symbol,
+        "tiers": _flat_tiers(rate),
+        "margin_mode": margin_mode,
+        "wallet_balance": wallet,
+        "added_margin": added_margin,
+        "inverse": bool(inverse) if all_venues else inverse,
+        "contract_size": contract_size,
+        "day": day,
+    }
     plans: list[PlannedPosition] = []
     refused: list[tuple[str, MarginError]] = []
     for name in venue_names() if all_venues else (venue,):
         try:
-            plan = plan_position(
-                get_venue(name),
-                side=side,
-                entry_price=entry,
-                leverage=leverage,
-                notional=notional,
-                symbol=symbol,
-                tiers=tiers,
-            )
+            plans.append(plan_position(get_venue(name), **plan))
         except (ParameterError, UnknownNameError) as error:
             refused.append((name, error))
-        else:
-            plans.append(plan)
     if not plans:
         raise refused[0][1]
-    print_plans(console(), plans)
-    for name, reason in refused:
-        click.echo(f"{name}: {reason}")
+    print_plans(console(), plans, refused)
+
+
+def _flat_tiers(rate: float | None) -> TierTable | None:
+    """One tier of a rate of one's own."""
+    return None if rate is None else TierTable.flat(rate, 1 / rate if rate else 1000)
 
 
 @main.command(name="venues")
 @click.argument("name", required=False)
-def venues_command(name: str | None) -> None:
-    """List the venues, or the rules of venue NAME.
+@click.option("--tiers", "symbol", help="Print the tier table of this symbol.")
+@_date_option
+def venues_command(name: str | None, symbol: str | None, day: date | None) -> None:
+    """List the venues, or every rule of venue NAME in words.
 
     \b
     Example:
       bt-margin venues binanceusdm
+      bt-margin venues binanceusdm --tiers BTCUSDT
     """  # noqa: D301
     if name is None:
-        for one in venue_names():
-            click.echo(one)
+        if symbol is not None or day is not None:
+            raise click.UsageError("name the venue: bt-margin venues NAME")
+        print_venues(console(), [get_venue(one) for one in venue_names()])
         return
-    print_venue(console(), get_venue(name))
+    venue = get_venue(name) if day is None else get_venue(name).at(day)
+    if symbol is None:
+        print_venue(console(), venue)
+    else:
+        _print_tiers_of(venue, symbol)
+
+
+def _print_tiers_of(venue: Venue, symbol: str) -> None:
+    """The tiers of a symbol, of each kind of contract that has some."""
+    missing: UnknownNameError | None = None
+    tables = {}
+    for kind in venue.kinds:
+        try:
+            inverse = kind is ContractKind.INVERSE
+            tables[kind] = venue.tiers_of(symbol, inverse=inverse)
+        except UnknownNameError as error:
+            missing = missing or error
+    if not tables and missing:
+        raise missing
+    for kind, tiers in tables.items():
+        title = f"{symbol} at {venue.name}, {kind}"
+        print_tiers(console(), tiers, title=title, coin=kind is ContractKind.INVERSE)
+
+
+@main.group(name="data", invoke_without_command=True)
+@click.pass_context
+def data_group(context: click.Context) -> None:
+    """Look at market and venue data in files."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@data_group.command(name="tiers")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--symbol",
+    "symbols",
+    multiple=True,
+    required=True,
+    callback=_words,
+    help="One or several: BTCUSDT or BTC/USDT:USDT.",
+)
+@click.option("--json", "json_path", type=click.Path(), help="Write their tiers here.")
+def data_tiers_command(
+    file: str, symbols: tuple[str, ...], json_path: str | None
+) -> None:
+    """Print the tiers of symbols in FILE.
+
+    FILE is JSON of ccxt's fetch_leverage_tiers or of Binance's brackets. What --json
+    writes is of ccxt's shape, for compare --tiers.
+
+    \b
+    Example:
+      bt-margin data tiers tiers.json --symbol BTCUSDT --json btc.json
+    """  # noqa: D301
+    _check_writable(json_path)
+    tables = {symbol: load_tiers(file, symbol) for symbol in symbols}
+    for symbol, table in tables.items():
+        print_tiers(console(), table, title=symbol, coin=False)
+    if json_path:
+        write_tiers(json_path, tables)
+        click.echo(f"\nThe tiers are in {json_path}")

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from bt_margin import load_tiers, venue_names
 from bt_margin.cli import main
 
 TRADE = "datetime,open,high,low,close,volume\n" + "".join(
@@ -265,23 +267,215 @@ def test_price_takes_a_rate_of_ones_own() -> None:
         pytest.param(["--leverage", "5", "--side", "up"], "long", id="side"),
         pytest.param(["--leverage", "5", "--venue", "x"], "unknown venue", id="venue"),
         pytest.param([], "--leverage", id="nothing given"),
+        pytest.param(
+            ["--leverage", "5", "--margin-mode", "off"],
+            "isolated and cross",
+            id="no margin mode",
+        ),
+        pytest.param(
+            ["--leverage", "5", "--wallet", "9"], "added_margin", id="isolated wallet"
+        ),
+        pytest.param(
+            ["--leverage", "5", "--date", "noon"], "--date", id="a date that is none"
+        ),
+        pytest.param(
+            ["--leverage", "5", "--inverse", "--venue", "hyperliquid"],
+            "hyperliquid lists linear contracts only",
+            id="inverse where there are none",
+        ),
+        pytest.param(
+            ["--leverage", "5", "--size", "1", "--notional", "9"],
+            "not both",
+            id="size and notional",
+        ),
     ],
 )
 def test_a_price_that_cannot_be_is_one_line(words: list[str], message: str) -> None:
     assert_one_line(run("price", "--entry", "100", *words), message)
 
 
-def test_venues_lists_them_and_a_page_says_what_is_not_verified() -> None:
-    names = run("venues").stdout.split()
-    assert names == sorted(names)
-    assert {"binanceusdm", "generic", "hyperliquid"} <= set(names)
+def test_price_of_a_cross_position_with_a_wallet_behind_it() -> None:
+    # 20,000 - 1 * 65,000 + p = 325, so p = 45,325.
+    words = ("--margin-mode", "cross", "--wallet", "20000")
+    result = run("price", "--entry", "65000", "--leverage", "10", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "45,325" in result.stdout
+    assert "10x, cross" in result.stdout
+
+
+def test_price_of_a_coin_settled_position() -> None:
+    # 60,000 USD at 50,000 and 10x: worth 1.2 coins, initial margin 0.12 (Bybit
+    # "Initial Margin"); 60,000 / (1.2 + 0.12 - 0.006) = 45,662.100.
+    words = ("--inverse", "--size", "60000")
+    result = run("price", "--entry", "50000", "--leverage", "10", *words)
+    assert result.exit_code == 0, result.stderr
+    for word in ("1.20000000", "0.12000000", "0.00600000", "45,662.1"):
+        assert word in result.stdout
+
+
+def test_price_with_margin_added() -> None:
+    # 6,500 + 500 - 325 may be lost: 65,000 - 6,675.
+    words = ("price", "--entry", "65000", "--leverage", "10", "--added-margin", "500")
+    assert "58,325" in run(*words).stdout
+
+
+def test_price_with_contracts_of_another_size() -> None:
+    # 100 contracts of 0.01 coins are one coin.
+    words = ("--size", "100", "--contract-size", "0.01")
+    result = run("price", "--entry", "65000", "--leverage", "10", *words)
+    assert "65,000.00" in result.stdout
+    assert "58,825" in result.stdout
+
+
+def test_price_by_the_rules_of_a_day() -> None:
+    words = ("price", "--entry", "65000", "--leverage", "10")
+    assert run(*words, "--date", "2020-03-12").stdout == run(*words).stdout
+
+
+def test_a_comparison_has_a_row_or_a_reason_for_every_venue() -> None:
+    result = run("price", "--entry", "65000", "--leverage", "10", "--compare")
+    for name in venue_names():
+        assert any(line.startswith(name) for line in result.stdout.splitlines())
+
+
+def test_venues_are_a_line_each() -> None:
+    lines = run("venues").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(venue_names())
+    (generic,) = (line for line in lines if line.startswith("generic"))
+    assert generic.split() == ["generic", "both", "both", "-", "125x", "bankruptcy"]
+
+
+def test_a_page_says_what_is_not_verified() -> None:
     page = run("venues", "binanceusdm").stdout
-    for word in ("notional at mark", "1.2500%", "not verified", "2024-10-24"):
+    for word in ("notional at mark", "1.2500%", "not verified", "tiers as of"):
         assert word in page
     textbook = run("venues", "generic").stdout
-    for word in ("notional at entry", "0.5000%", "bankruptcy", "0.0500%", "125"):
+    for word in ("notional at entry", "0.5000%", "bankruptcy", "0.0500%", "125x"):
         assert word in textbook
     assert_one_line(run("venues", "mtgox"), "unknown venue 'mtgox'")
+
+
+def test_the_tiers_of_a_symbol_at_a_venue() -> None:
+    # 150,000,000 * (1 / 40 - 1 / 80) = 1,875,000 are deducted beyond the floor.
+    result = run("venues", "hyperliquid", "--tiers", "BTCUSDT")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1].split() == [
+        *("150,000,000", "any", "2.5000%", "1,875,000", "20x")
+    ]
+    textbook = run("venues", "generic", "--tiers", "BTC").stdout
+    assert "BTC at generic, linear" in textbook
+    assert "BTC at generic, inverse" in textbook
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["hyperliquid", "--tiers", "FOO"], "FOO", id="no such symbol"),
+        pytest.param(["--tiers", "BTC"], "name the venue", id="no venue"),
+        pytest.param(["generic", "--date", "x"], "--date", id="a date that is none"),
+    ],
+)
+def test_venues_that_cannot_be_are_one_line(words: list[str], message: str) -> None:
+    assert_one_line(run("venues", *words), message)
+
+
+# data tiers
+
+CCXT_TIERS: dict[str, list[dict[str, Any]]] = {
+    symbol: [
+        {
+            "minNotional": 0,
+            "maxNotional": 50_000,
+            "maintenanceMarginRate": 0.004,
+            "maxLeverage": leverage,
+        },
+        {
+            "minNotional": 50_000,
+            "maxNotional": None,
+            "maintenanceMarginRate": 0.005,
+            "maxLeverage": 100,
+        },
+    ]
+    for symbol, leverage in (("BTC/USDT:USDT", 125), ("ETH/USDT:USDT", 110))
+}
+BINANCE_TIERS = [
+    {
+        "symbol": name,
+        "brackets": [
+            {
+                "notionalFloor": row["minNotional"],
+                "notionalCap": row["maxNotional"],
+                "maintMarginRatio": row["maintenanceMarginRate"],
+                "initialLeverage": row["maxLeverage"],
+            }
+            for row in rows
+        ],
+    }
+    for name, rows in CCXT_TIERS.items()
+]
+
+
+@pytest.fixture(params=[CCXT_TIERS, BINANCE_TIERS], ids=["ccxt", "Binance"])
+def tier_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "tiers.json"
+    path.write_text(json.dumps(request.param), encoding="utf-8")
+    return path
+
+
+def test_tiers_of_a_file_are_printed(tier_file: Path) -> None:
+    result = run("data", "tiers", tier_file, "--symbol", "BTCUSDT")
+    assert result.exit_code == 0, result.stderr
+    # 50,000 * (0.005 - 0.004) are deducted beyond the floor.
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["0", "50,000", "0.4000%", "0", "125x"] in rows
+    assert rows[-1] == ["50,000", "any", "0.5000%", "50", "100x"]
+    assert "110x" not in result.stdout
+
+
+def test_tiers_that_were_written_are_those_that_were_read(tier_file: Path) -> None:
+    out, words = tier_file.parent / "out.json", ("--symbol", "BTCUSDT")
+    more = ("--symbol", "ETH/USDT:USDT", "--json", out)
+    result = run("data", "tiers", tier_file, *words, *more)
+    assert result.exit_code == 0, result.stderr
+    assert str(out) in result.stdout
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        assert load_tiers(out, symbol) == load_tiers(tier_file, symbol)
+    assert len(json.loads(out.read_text(encoding="utf-8"))) == 2
+
+
+def test_compare_takes_tiers_that_were_written(folder: Path) -> None:
+    source, out = folder / "tiers.json", folder / "out.json"
+    rows = CCXT_TIERS["BTC/USDT:USDT"]
+    source.write_text(json.dumps({"X": rows}), encoding="utf-8")
+    assert run("data", "tiers", source, "--symbol", "X", "--json", out).exit_code == 0
+    words = ("--data", folder, "--leverage", "10", "--tiers", out)
+    assert run("compare", folder / "hold.py", *words).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--symbol", "FOOUSDT"], "unknown symbol", id="no such symbol"),
+        pytest.param([], "--symbol", id="no symbol"),
+        pytest.param(["--symbol", "BTCUSDT", "--json", "/"], "folder", id="a folder"),
+    ],
+)
+def test_tiers_that_cannot_be_are_one_line(
+    tier_file: Path, words: list[str], message: str
+) -> None:
+    assert_one_line(run("data", "tiers", tier_file, *words), message)
+
+
+def test_a_file_without_tiers_is_one_line(tmp_path: Path) -> None:
+    words = ("--symbol", "BTCUSDT")
+    gone = tmp_path / "gone.json"
+    assert_one_line(run("data", "tiers", gone, *words), "cannot be read")
+
+
+def test_the_bare_group_shows_what_there_is() -> None:
+    result = run("data")
+    assert result.exit_code == 0
+    assert "tiers" in result.stdout
 
 
 def test_compare_at_a_venue_with_tiers_from_a_file(folder: Path) -> None:

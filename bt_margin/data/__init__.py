@@ -4,7 +4,7 @@ from bt_margin.data.check import as_candles, as_funding, check_candles, check_fu
 from bt_margin.data.load import load_market
 from bt_margin.data.market import Market, SymbolData
 from bt_margin.data.survey import check_market, constant_funding
-from bt_margin.data.tiers import load_tiers
+from bt_margin.data.tiers import load_tiers, write_tiers
 
 __all__ = [
     "Market",
@@ -17,4 +17,5 @@ __all__ = [
     "constant_funding",
     "load_market",
     "load_tiers",
+    "write_tiers",
 ]

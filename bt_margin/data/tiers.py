@@ -8,7 +8,7 @@ from typing import Any
 from bt_margin.core.errors import DataError, MarginError, UnknownNameError
 from bt_margin.core.tiers import Tier, TierTable
 
-__all__ = ["load_tiers"]
+__all__ = ["load_tiers", "write_tiers"]
 
 _FIX = "give ccxt's fetch_leverage_tiers or Binance's leverageBracket"
 
@@ -40,6 +40,38 @@ def load_tiers(source: str | Path | Any, symbol: str) -> TierTable:
         if isinstance(error, MarginError):
             raise
         raise DataError(where, f"{symbol} has no tiers: {error}", _FIX) from error
+
+
+def write_tiers(path: str | Path, tables: Mapping[str, TierTable]) -> None:
+    """Write tiers in the shape of ccxt's ``fetch_leverage_tiers``.
+
+    Args:
+        path: of a JSON file, which `load_tiers` reads.
+        tables: by symbol.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    content = {
+        symbol: [_row(place, tier) for place, tier in enumerate(table, start=1)]
+        for symbol, table in tables.items()
+    }
+    try:
+        Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise DataError(str(path), "cannot be written", "give another file") from error
+
+
+def _row(place: int, tier: Tier) -> dict[str, Any]:
+    """A tier in ccxt's words; an end that there is not is null."""
+    last = tier.max_notional == float("inf")
+    return {
+        "tier": place,
+        "minNotional": tier.min_notional,
+        "maxNotional": None if last else tier.max_notional,
+        "maintenanceMarginRate": tier.maintenance_margin_rate,
+        "maxLeverage": tier.max_leverage,
+    }
 
 
 def _read(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The terminal: comparisons and plans as tables that fit its width."""
+"""The terminal: comparisons as tables that fit its width."""
 
 import sys
 from collections.abc import Hashable, Mapping, Sequence
@@ -7,13 +7,13 @@ from math import isnan
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
-from bt_margin.study import Comparison, PlannedPosition, Run
-from bt_margin.venues import Venue
+from bt_margin.study import Comparison, Run
 
-__all__ = ["console", "print_comparison", "print_plans", "print_venue"]
+from .tables import fits, narrowed, row_table
+
+__all__ = ["console", "print_comparison"]
 
 _SHOWN_SPREADS = ("final_balance", "max_drawdown", "trades", "liquidations")
 _MOST_LIQUIDATIONS = 20  # shown on the terminal; the JSON has all
@@ -61,29 +61,6 @@ def _venue(comparison: Comparison, venue: str) -> dict[str, str]:
     return {"venue": venue} if _has_several(comparison) else {}
 
 
-def _table(rows: Sequence[Mapping[str, str]], title: str | None = None) -> Table:
-    """Rows by heading: words to the left, numbers to the right."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading in _WORDS else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    return table
-
-
-def _fits(console: Console, table: Table) -> bool:
-    """Whether the table needs no more than the screen's width."""
-    unbounded = console.options.update_width(1_000)
-    return Measurement.get(console, unbounded, table).maximum <= console.width
-
-
 def _print_bounds(console: Console, comparison: Comparison) -> None:
     """Spread of the main figures over the paths, and the bars it comes from."""
     rows = []
@@ -96,7 +73,8 @@ def _print_bounds(console: Console, comparison: Comparison) -> None:
             words = {"run": run, "figure": str(row["figure"])}
             rows.append({**_venue(comparison, row["venue"]), **words, **numbers})
     console.print()
-    console.print(_table(rows, "Spread over four other paths inside the bars"))
+    title = "Spread over four other paths inside the bars"
+    console.print(row_table(rows, words=_WORDS, title=title))
     bars = comparison.ambiguous_bars
     count = "no bar could have gone two ways"
     if len(bars):
@@ -133,7 +111,7 @@ def _shown_figures(run: Run) -> dict[str, str]:
 def _print_figures(console: Console, comparison: Comparison) -> None:
     """The figures: a row for each run, or on a narrow screen a column."""
     table = _wide_table(comparison)
-    if _fits(console, table):
+    if fits(console, table):
         console.print(table)
         return
     for (venue, leverage), runs in groupby(
@@ -145,7 +123,7 @@ def _print_figures(console: Console, comparison: Comparison) -> None:
 
 def _wide_table(comparison: Comparison) -> Table:
     """One row for each venue, leverage and mode."""
-    return _table(
+    return row_table(
         [
             {
                 **_venue(comparison, run.venue),
@@ -154,7 +132,8 @@ def _wide_table(comparison: Comparison) -> Table:
                 **_shown_figures(run),
             }
             for run in comparison.runs
-        ]
+        ],
+        words=_WORDS,
     )
 
 
@@ -179,12 +158,9 @@ def _liquidations_table(console: Console, comparison: Comparison) -> Table:
         title += f", the first {_MOST_LIQUIDATIONS}"
     first = events.head(_MOST_LIQUIDATIONS).to_dict("records")
     rows = [_shown_liquidation(comparison, event) for event in first]
-    for heading in _LEAST_NEEDED:
-        if _fits(console, _table(rows)):
-            break
-        for row in rows:
-            del row[heading]
-    return _table(rows, title)
+    return narrowed(
+        console, rows, words=_WORDS, least_needed=_LEAST_NEEDED, title=title
+    )
 
 
 def _shown_liquidation(
@@ -202,73 +178,3 @@ def _shown_liquidation(
         "cause": str(event["cause"]),
         "loss": f"{event['loss']:,.2f}",
     }
-
-
-def print_plans(console: Console, plans: Sequence[PlannedPosition]) -> None:
-    """Planned positions side by side, and the condition with the numbers put in."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for plan in plans:
-        table.add_column(plan.venue, justify="right")
-    for heading, values in _plan_rows(plans):
-        table.add_row(heading, *values)
-    console.print(table)
-    for plan in plans:
-        console.print(f"{plan.venue}: {plan.formula}", soft_wrap=True)
-
-
-def print_venue(console: Console, venue: Venue) -> None:
-    """The rules of a venue, a line each, with their sources and open points."""
-    policy = venue.liquidation
-    tiers = [tier for table in venue.all_tables() for tier in table]
-    lowest = min(tier.maintenance_margin_rate for tier in tiers)
-    highest = max(tier.maintenance_margin_rate for tier in tiers)
-    rates = f"{lowest:.4%}" if lowest == highest else f"{lowest:.4%} to {highest:.4%}"
-    rows = [
-        ("maintenance on", f"notional at {venue.maintenance_basis}"),
-        ("maintenance margin rate", rates),
-        ("closing fee in maintenance", f"{venue.closing_fee_rate:.4%}"),
-        ("maker, taker", f"{venue.maker_fee_rate:.4%}, {venue.taker_fee_rate:.4%}"),
-        ("cross margin on", f"notional at {venue.cross_margin_basis}"),
-        ("isolated margin on", f"notional at {venue.isolated_margin_basis}"),
-        (
-            "liquidation",
-            f"at {policy.settlement}, fee {policy.fee_rate:.4%},"
-            f" cancels the orders of the {policy.cancel}"
-            + (
-                f", all is lost below {policy.backstop:.1%} of maintenance"
-                if policy.backstop
-                else ""
-            ),
-        ),
-        (
-            "tiers",
-            (", ".join(sorted(venue.tables)) or "one for all")
-            + (f", as of {venue.tables_as_of}" if venue.tables_as_of else ""),
-        ),
-        ("highest leverage", f"{venue.max_leverage:g}"),
-        *(("source", source) for source in venue.sources),
-        *(("not verified", point) for point in venue.unverified),
-    ]
-    for heading, value in rows:
-        console.print(f"{heading:28}{value}", soft_wrap=True)
-
-
-def _plan_rows(plans: Sequence[PlannedPosition]) -> list[tuple[str, list[str]]]:
-    """The rows of planned positions, as a person reads them."""
-
-    def price(value: float | None) -> str:
-        return "none" if value is None else f"{value:,.8g}"
-
-    def share(value: float | None) -> str:
-        return "none" if value is None else f"{value:+.2%}"
-
-    return [
-        ("size", [f"{plan.size:,.8g}" for plan in plans]),
-        ("notional", [f"{plan.notional:,.2f}" for plan in plans]),
-        ("initial margin", [f"{plan.initial_margin:,.2f}" for plan in plans]),
-        ("maintenance margin", [f"{plan.maintenance_margin:,.2f}" for plan in plans]),
-        ("liquidation price", [price(plan.liquidation_price) for plan in plans]),
-        ("distance", [share(plan.distance) for plan in plans]),
-        ("bankruptcy price", [price(plan.bankruptcy_price) for plan in plans]),
-    ]
