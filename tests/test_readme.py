@@ -6,6 +6,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from bt_margin.cli import main
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,6 +32,13 @@ def test_the_program_prints_what_the_readme_says_it_prints() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (printed, "") == (run.stdout, run.stderr)
+
+
+def test_the_price_is_printed_as_the_readme_shows_it() -> None:
+    (command,) = re.findall(r"^```\n(bt-margin price .*)\n```$", README, re.MULTILINE)
+    result = CliRunner().invoke(main, command.split()[1:])
+    lines = [line.rstrip() for line in result.output.splitlines()]
+    assert "\n".join(lines) + "\n" == blocks("text")[1]
 
 
 def test_ci_runs_the_second_command_of_the_readme() -> None:
