@@ -30,5 +30,9 @@ __all__ = [
     "venue_names",
 ]
 
-for _page in (BINANCE_USDM, GENERIC, HYPERLIQUID):
+for _page in (
+    BINANCE_USDM,
+    GENERIC,
+    HYPERLIQUID,
+):
     register_venue(_page)
