@@ -1,5 +1,6 @@
 """Venues: pages of dated facts, found by name."""
 
+from .binancecoinm import BINANCE_COINM
 from .binanceusdm import BINANCE_USDM
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
@@ -14,6 +15,7 @@ from .rules import (
 from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 
 __all__ = [
+    "BINANCE_COINM",
     "BINANCE_USDM",
     "GENERIC",
     "HYPERLIQUID",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 for _page in (
+    BINANCE_COINM,
     BINANCE_USDM,
     GENERIC,
     HYPERLIQUID,
