@@ -2,6 +2,7 @@
 
 from .binancecoinm import BINANCE_COINM
 from .binanceusdm import BINANCE_USDM
+from .bitmex import BITMEX
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .rules import (
@@ -17,6 +18,7 @@ from .venue import Venue, base_coin, get_venue, register_venue, venue_names
 __all__ = [
     "BINANCE_COINM",
     "BINANCE_USDM",
+    "BITMEX",
     "GENERIC",
     "HYPERLIQUID",
     "ContractKind",
@@ -35,6 +37,7 @@ __all__ = [
 for _page in (
     BINANCE_COINM,
     BINANCE_USDM,
+    BITMEX,
     GENERIC,
     HYPERLIQUID,
 ):
