@@ -3,6 +3,7 @@
 from .binancecoinm import BINANCE_COINM
 from .binanceusdm import BINANCE_USDM
 from .bitmex import BITMEX
+from .deribit import DERIBIT
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .rules import (
@@ -19,6 +20,7 @@ __all__ = [
     "BINANCE_COINM",
     "BINANCE_USDM",
     "BITMEX",
+    "DERIBIT",
     "GENERIC",
     "HYPERLIQUID",
     "ContractKind",
@@ -38,6 +40,7 @@ for _page in (
     BINANCE_COINM,
     BINANCE_USDM,
     BITMEX,
+    DERIBIT,
     GENERIC,
     HYPERLIQUID,
 ):
