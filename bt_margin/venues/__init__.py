@@ -4,6 +4,7 @@ from .binancecoinm import BINANCE_COINM
 from .binanceusdm import BINANCE_USDM
 from .bitmex import BITMEX
 from .deribit import DERIBIT
+from .dydx import DYDX
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
 from .rules import (
@@ -21,6 +22,7 @@ __all__ = [
     "BINANCE_USDM",
     "BITMEX",
     "DERIBIT",
+    "DYDX",
     "GENERIC",
     "HYPERLIQUID",
     "ContractKind",
@@ -41,6 +43,7 @@ for _page in (
     BINANCE_USDM,
     BITMEX,
     DERIBIT,
+    DYDX,
     GENERIC,
     HYPERLIQUID,
 ):
