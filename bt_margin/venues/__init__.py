@@ -7,6 +7,7 @@ from .deribit import DERIBIT
 from .dydx import DYDX
 from .generic import GENERIC
 from .hyperliquid import HYPERLIQUID
+from .phemex import PHEMEX
 from .rules import (
     ContractKind,
     Controls,
@@ -25,6 +26,7 @@ __all__ = [
     "DYDX",
     "GENERIC",
     "HYPERLIQUID",
+    "PHEMEX",
     "ContractKind",
     "Controls",
     "OrderMarginRule",
@@ -46,5 +48,6 @@ for _page in (
     DYDX,
     GENERIC,
     HYPERLIQUID,
+    PHEMEX,
 ):
     register_venue(_page)
