@@ -206,6 +206,30 @@ _ETH_2023 = bracket_table(
     (150_000_000, 0.25, 2),
     (300_000_000, 0.5, 1),
 )
+_LTC_2023 = bracket_table(  # and XRP
+    (5_000, 0.005, 75),
+    (10_000, 0.006, 50),
+    (50_000, 0.01, 40),
+    (750_000, 0.02, 25),
+    (3_000_000, 0.05, 10),
+    (10_000_000, 0.1, 5),
+    (12_000_000, 0.125, 4),
+    (20_000_000, 0.15, 3),
+    (30_000_000, 0.25, 2),
+    (50_000_000, 0.5, 1),
+)
+_ADA_2023 = bracket_table(
+    (5_000, 0.005, 75),
+    (10_000, 0.006, 50),
+    (50_000, 0.01, 40),
+    (250_000, 0.02, 25),
+    (1_000_000, 0.05, 10),
+    (5_000_000, 0.1, 5),
+    (10_000_000, 0.125, 4),
+    (20_000_000, 0.15, 3),
+    (30_000_000, 0.25, 2),
+    (50_000_000, 0.5, 1),
+)
 
 # Seen in the autumn of 2021, without leverages: those of the same rates later on.
 _END = float("inf")
@@ -271,7 +295,13 @@ _TABLES_2024 = {
     "SOL": _SOL_2024,
     "XRP": _XRP,
 }
-_TABLES_2023 = {**_TABLES_2024, "BTC": _BTC_2023, "ETH": _ETH_2023}
+_TABLES_2023 = {
+    **_TABLES_2024,
+    **dict.fromkeys(("LTC", "XRP"), _LTC_2023),
+    "ADA": _ADA_2023,
+    "BTC": _BTC_2023,
+    "ETH": _ETH_2023,
+}
 _TABLES_2021 = {
     **_TABLES_2024,
     **dict.fromkeys(("ADA", "LTC", "XRP"), _ALT_2021),
@@ -307,7 +337,7 @@ BINANCE_USDM = Venue(
         Revision(
             date(2024, 10, 24),
             {"tables": _TABLES_2023, "tables_as_of": date(2023, 7, 1)},
-            "tiers of BTC and ETH as seen in the third quarter of 2023",
+            "tiers of BTC, ETH, XRP, LTC and ADA as seen in the third quarter of 2023",
         ),
         Revision(
             date(2023, 7, 1),
@@ -334,8 +364,8 @@ BINANCE_USDM = Venue(
         " had later on",
         "of the tables of 2026 the tiers above 2.5 % (BTC, ETH) and 5 % (SOL) are those"
         " of 2024, and so are all leverages but those of BTC to 1 %",
-        "before 2024-10-24 the tiers of SOL, XRP, DOGE, LTC and ADA step from those of"
-        " 2021 to those of 2024 in 2023-07; BNB has those of 2024 on every day",
+        "the tiers of SOL and DOGE step from those of 2021 to those of 2024 in 2023-07;"
+        " BNB has those of 2024 on every day",
         "liquidation fee 1.25 %: that of BTC, ETH and XRP in exchangeInfo of 2024-03-28"
         " and of BTC on 2026-09-30, taken for every symbol and day; LTC had 1.5 %",
         "a liquidation closes down to a margin ratio of 80 %; how far the venue goes is"
