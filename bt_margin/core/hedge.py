@@ -91,6 +91,8 @@ def _first_root(
     for near, far in pairwise(points):
         # The last piece has no end: its line goes on as it starts.
         inside = near + 1 if far == float("inf") else (near + far) / 2
+        if inside in (near, far):  # floats hold nothing between the two
+            continue
         here = surplus(near, inside)
         if was_safe is not None and (here > 0) is not was_safe:
             return near
