@@ -117,7 +117,8 @@ def _spread(closing: Closing, policy: LiquidationPolicy) -> Number:
     if not policy.spread_rate:
         return 0
     position, mark = closing.position, closing.mark
-    lost = 1 - closing.share / position.maintenance_margin(mark)
+    required = position.maintenance_margin(mark)
+    lost = 1 - closing.share / required if required else 0
     rate = position.tier(mark).maintenance_margin_rate
     return policy.spread_rate * rate * max(0, lost)
 
@@ -129,28 +130,32 @@ def _book(
     outcome: Outcome,
     time: datetime,
 ) -> None:
-    """Book a closing; the last position of a wallet leaves no dust behind."""
-    position, ref, kind = closing.position, _REF, LedgerEntryKind
+    """Book a closing; what an isolated wallet has left goes back at its end."""
+    position, kind = closing.position, LedgerEntryKind
     key, symbol = position.contract.key, position.contract.symbol
 
     def book(kind: LedgerEntryKind, amount: Number) -> None:
-        account.book(kind, amount, time=time, key=key, ref=ref)
+        account.book(kind, amount, time=time, key=key, ref=_REF)
 
     price = closing.mark if outcome.is_bankrupt else outcome.fill_price
     book(kind.REALIZED_PNL, closing.closed.unrealized_pnl(price))
     book(kind.LIQUIDATION_FEE, outcome.fee)
+    book(kind.INSURANCE, _insurance(account, wallet, closing, outcome))
     if closing.remaining:
-        book(kind.INSURANCE, outcome.insurance)
         account.put(replace(position, size=closing.remaining), wallet)
         return
-    is_last = len(account.positions_in(wallet)) == 1
-    rest = account.balance(wallet)
-    if outcome.is_bankrupt:
-        book(kind.INSURANCE, -rest if is_last else outcome.insurance)
-    elif is_last and rest < 0:
-        book(kind.INSURANCE, -rest)
-    elif wallet != account.shared:
-        account.transfer(
-            wallet, account.shared, rest, time=time, symbol=symbol, ref=ref
-        )
+    rest, shared = account.balance(wallet), account.shared
+    if wallet != shared:
+        account.transfer(wallet, shared, rest, time=time, symbol=symbol, ref=_REF)
     account.remove(key)
+
+
+def _insurance(
+    account: Account, wallet: Wallet, closing: Closing, outcome: Outcome
+) -> Number:
+    """What the fund takes or pays; with the last position it takes float dust too."""
+    held = account.balance(wallet)
+    if closing.remaining or len(account.positions_in(wallet)) > 1:
+        return outcome.insurance
+    dust = closing.position.notional(closing.mark) / 10**9 if outcome.is_bankrupt else 0
+    return -held if held + outcome.insurance < dust else outcome.insurance

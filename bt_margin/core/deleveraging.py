@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .account import Account, Marks
+from .errors import ParameterError
 from .fill import apply_fill
 from .number import Number
 
@@ -54,6 +55,11 @@ class DeleveragingStamp:
     symbol: str
     closed_share: Number
     price: Number | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.closed_share <= 1:
+            fix = "give a share above 0 and up to 1"
+            raise ParameterError("closed_share", self.closed_share, fix)
 
     def settle(self, account: Account, marks: Marks) -> list[DeleveragingEvent]:
         """Close the share of every position of the symbol that gains."""

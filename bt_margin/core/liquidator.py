@@ -140,11 +140,8 @@ class Liquidator:
             return None
         signed = remaining if position.size > 0 else -remaining
         rest = replace(position, size=signed)
-        units, notional = (
-            remaining * contract.contract_size,
-            rest.notional(closing.mark),
-        )
-        place = contract.tiers.place(units, notional)
+        units = remaining * contract.contract_size
+        place = contract.tiers.place(units, rest.maintenance_notional(closing.mark))
         self._reduced[key] = (rest, time, place, count + 1)
         settlement = self.policy.step_settlement
         return replace(closing, remaining=signed, settlement=settlement)

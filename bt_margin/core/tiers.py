@@ -10,7 +10,7 @@ are taken as they are; those left ``None`` are computed.
 Source of the recursion: Binance "Leverage and Margin of USD-M Futures".
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -102,8 +102,12 @@ class TierTable:
         return self
 
     def place(self, units: Number, notional: Number) -> int:  # noqa: ARG002
-        """The place of the tier, from 0, that holds a position of ``notional``."""
-        return self._tiers.index(self.tier_of(notional))
+        """The place of the tier, from 0, that holds a position of ``notional``.
+
+        Where two tiers meet it is the lower: a position brought down is in it.
+        """
+        least = notional - notional / 10**11
+        return bisect_left(self._floors, least, lo=1) - 1
 
     def share_within(self, place: int, units: Number, notional: Number) -> Number:  # noqa: ARG002
         """The share of a position of ``notional`` that the tier at ``place`` holds."""
