@@ -134,7 +134,7 @@ def test_what_stays_is_on_the_size_step() -> None:
 
 @pytest.mark.parametrize("share", [0, -1, "1.01"])
 def test_a_share_that_cannot_be_is_refused(share: Any) -> None:
-    with pytest.raises(ParameterError, match="closed_share is .*give a share above 0"):
+    with pytest.raises(ParameterError, match=r"closed_share is .*give a share"):
         stamp(share)
 
 
