@@ -26,6 +26,8 @@ class Closing:
         share: its part of the wallet's margin balance.
         remaining: signed size that stays open.
         settlement: the price of what is closed.
+        wallet_notional: at mark, of all positions of the wallet: what float dust is
+            measured by.
     """
 
     position: Position
@@ -34,6 +36,7 @@ class Closing:
     share: Number
     remaining: Number
     settlement: Settlement
+    wallet_notional: Number
 
     @property
     def closed(self) -> Position:
@@ -157,5 +160,5 @@ def _insurance(
     held = account.balance(wallet)
     if closing.remaining or len(account.positions_in(wallet)) > 1:
         return outcome.insurance
-    dust = closing.position.notional(closing.mark) / 10**9 if outcome.is_bankrupt else 0
+    dust = closing.wallet_notional / 10**9 if outcome.is_bankrupt else 0
     return -held if held + outcome.insurance < dust else outcome.insurance

@@ -97,6 +97,7 @@ class Liquidator:
         policy, held = self.policy, account.positions_in(wallet)
         marked = [(position, marks(position.contract.symbol)) for position in held]
         shares = bankruptcy_shares(marked, before.margin_balance)
+        notional = sum(position.notional(mark) for position, mark in marked)
         whole = [
             Closing(
                 position,
@@ -105,6 +106,7 @@ class Liquidator:
                 share,
                 0,
                 policy.settlement,
+                notional,
             )
             for (position, mark), share in zip(marked, shares, strict=True)
         ]

@@ -906,28 +906,6 @@ examples(
 )
 
 
-# Deribit: the rate rises with every coin held
-
-
-def deribit(given: Values) -> Values:
-    size, price = given["size_coin"], given["index_price"]
-    lever, slope = 1 / given["im_base"], given["slope_per_coin"]
-    tiers = SizeTiers([SizeTier(INFINITE, given["mm_base"], lever, slope)])
-    contract = Contract("", tiers)
-    bound = contract.tiers_of(size).max_leverage
-    return {"initial_margin": initial_margin(contract.notional(size, price), bound)}
-
-
-# support.deribit.com 25944738177565 (linear perpetual)
-examples(
-    deribit,
-    takes="size_coin index_price im_base mm_base slope_per_coin",
-    gives="initial_margin",
-    rows="deribit-linear-btc-350 350 100000 0.02 0.01 5e-05 > 1312500",
-    rel=1e-09,
-)
-
-
 def bankruptcy_quote(given: Values) -> Values:
     """Position value less its share of what the account is worth."""
     held = [
