@@ -233,19 +233,23 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
                 chosen_leverage=self._chosen_leverage.get(data),
                 chosen_mode=self._chosen_mode.get(data),
             )
+            if self._page.revisions and self._walk.has_begun:
+                terms = terms.capped()  # as `_follow_rules` has said
             self._terms[data] = terms
         return terms
 
     def order_terms(self, order: Any) -> Terms:
         """Terms of an order: those of its feed, in hedge mode of its leg."""
         terms = self.terms(order.data)
-        return terms.of_leg(order.info["position_side"]) if self.is_hedged else terms
+        return terms.of_leg(order.info.position_side) if self.is_hedged else terms
 
     def is_reducing(self, order: Any) -> bool:
         """Whether an order can only close: reduce-only, or against its leg."""
+        if order.info.get("reduce_only"):
+            return True
         if not self.is_hedged:
-            return bool(order.info.get("reduce_only"))
-        return bool(order.isbuy()) is (order.info["position_side"] == "short")
+            return False
+        return bool(order.isbuy()) is (order.info.position_side == "short")
 
     def _follow_rules(self, moment: int) -> None:
         """Go by the rules of the venue that hold at a moment (ms)."""
@@ -260,17 +264,18 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         self.account.follow(
             page.cross_margin_basis, page.isolated_margin_basis, page.funding_source
         )
-        self._terms.clear()
+        before, self._terms = self._terms, {}
         for data in self._instruments.leaders:
             terms = self.terms(data)
             if is_first:
                 terms.require_leverage()
-            elif terms.capped() is not terms:
+            elif before.get(data, terms).leverage != terms.leverage:
                 _log.warning(
                     "%s: leverage %s is above the new bound and becomes %s",
-                    *(terms.contract.symbol, terms.leverage, terms.capped().leverage),
+                    terms.contract.symbol,
+                    before[data].leverage,
+                    terms.leverage,
                 )
-            self._terms[data] = terms.capped()
             self.account.revise(terms.contract)
 
     # Settings
@@ -311,6 +316,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
             raise ParameterError("closed_share", closed_share, fix)
         if price is not None:
             positive_number("price", price)
+        if self._is_running:
+            raise MarginError("deleveraging is scheduled before the run")
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         self._scheduled.append((_ms(moment), name, closed_share, price))
 
@@ -390,7 +397,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         unrealized = account.unrealized_pnl(mark)
         self._value = float(account.wallet_balance + unrealized) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
-        notional = sum(p.notional(mark(s)) for s, p in account.positions.items())
+        held = account.positions.values()
+        notional = sum(p.notional(mark(p.contract.symbol)) for p in held)
         margin = float(self.initial_margin())
         self.cash = self.get_cash()
         self._unrealized = unrealized

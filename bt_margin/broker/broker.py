@@ -108,7 +108,7 @@ class MarginBroker(FillingBroker):
         paths = {i.symbol: i.mark for i in instruments}
         self._bar = bar = instruments[-1].bar
         self._follow_rules(bar.start)
-        self._instruments.tell_ended(bar, lambda data: self.positions[data].size)
+        self._instruments.tell_ended(bar, self.is_held)
         stamps: list[FundingStamp | DeleveragingStamp] = []
         for leader in self._instruments.leaders:
             instrument = self._instruments[leader]
@@ -126,11 +126,12 @@ class MarginBroker(FillingBroker):
         while self._deleveragings and self._deleveragings[0][0] < bar.end:
             time, name, closed_share, price = self._deleveragings.pop(0)
             share = bar.share(time)
+            named = next(data for data in self.feeds if data._name == name)
             stamps.append(
                 DeleveragingStamp(
                     share if share >= 0 else BEFORE_OPEN,
                     utc(time),
-                    name,
+                    self._instruments[named].symbol,
                     closed_share,
                     price,
                 )
@@ -161,13 +162,24 @@ class MarginBroker(FillingBroker):
                 self._refuse(order, shortfall)
         self._desk.end_batch()
 
+    def submit_accept(self, order: Any) -> None:
+        """Accept an order, also one that is not checked."""
+        reason = None if self._is_off else self._wrong_side(order)
+        if reason is None:
+            super().submit_accept(order)
+            return
+        order.info.reason = reason
+        order.reject(self)
+        self.notify(order)
+
     def _wrong_side(self, order: Any) -> str | None:
         """Why the venue cannot tell which position an order means; ``None``: it can."""
         side = order.info.get("position_side")
         if self.is_hedged and side not in SIDES:
             return (
                 f"position_side is {side!r}: with position_mode='hedge' give"
-                ' position_side="long" or position_side="short"'
+                ' position_side="long" or position_side="short", or close a leg with'
+                " broker.close_leg(self, data, side)"
             )
         if side and not self.is_hedged:
             return f"position_side is {side!r}: give the broker position_mode='hedge'"
@@ -176,17 +188,21 @@ class MarginBroker(FillingBroker):
     def _charge_interest(self) -> None:
         """Book the interest of commission schemes that ask for one."""
         for data in self._instruments.leaders:
-            position = self.positions[data]
             terms = self.terms(data)
-            if not position or not terms.bears_interest:
-                continue
-            now = data.datetime.datetime()
-            interest = terms.comminfo.get_credit_interest(data, position, now)
-            position.datetime = now
-            self.d_credit[data] += interest
-            kind, time = LedgerEntryKind.INTEREST, self._walk.time
             held = self.account.positions_of(terms.contract.symbol)
-            self.account.book(kind, -interest, time=time, key=held[0].contract.key)
+            if not held or not terms.bears_interest:
+                continue
+            position, now = self.positions[data], data.datetime.datetime()
+            kind, time = LedgerEntryKind.INTEREST, self._walk.time
+            for leg in held:
+                key = leg.contract.key
+                part = position.clone()
+                part.fix(leg.size, leg.entry_price)
+                part.datetime = position.datetime
+                interest = terms.comminfo.get_credit_interest(data, part, now)
+                self.d_credit[key] += interest
+                self.account.book(kind, -interest, time=time, key=key)
+            position.datetime = now
 
     def _match_queue(self) -> None:
         """Try every pending order once, in the order in which they came."""
@@ -238,6 +254,10 @@ class MarginBroker(FillingBroker):
         """
         if self._is_off or not self.is_hedged:
             return words
+        parent = words.get("parent")
+        if words.get("position_side") is None and parent is not None:
+            # The children of a bracket are about the leg that their parent opens.
+            words = {**words, "position_side": parent.info.get("position_side")}
         is_short = words.get("position_side") == "short"
         return {**words, "tradeid": 2 * words.get("tradeid", 0) + is_short}
 

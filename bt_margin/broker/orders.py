@@ -354,15 +354,15 @@ class OrderDesk:
         largest = contract.snapped_quantity(_largest(passes, quantity))
         needed = need(quantity)
         reason = (
-            f"{contract.symbol}: opening {quantity:g} at {price:g} needs {needed:.2f}"
-            f" (margin and fee), available is {have:.2f};"
+            f"{contract.symbol}: opening {quantity:g} at {price:g} needs"
+            f" {_amount(needed)} (margin and fee), available is {_amount(have)};"
             f" at most {largest:g} would pass"
         )
         if leverage > bound(quantity):
             reason = (
                 f"{contract.symbol}: leverage {leverage:g} is above"
                 f" {bound(quantity):g}, the bound for a notional of"
-                f" {contract.notional(size + quantity, price):.2f};"
+                f" {_amount(contract.notional(size + quantity, price))};"
                 f" lower the leverage, or open at most {largest:g}"
             )
         return Shortfall(needed, have, largest, reason)
@@ -379,6 +379,11 @@ class OrderDesk:
             mode=terms.mode,
             fee=fee,
         )
+
+
+def _amount(value: float) -> str:
+    """An amount of money or of coin, in as many digits as it needs."""
+    return f"{value:.2f}" if abs(value) >= 100 or not value else f"{value:.5g}"
 
 
 def _largest(passes: Callable[[float], bool], quantity: float) -> float:
