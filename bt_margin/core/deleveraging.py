@@ -63,9 +63,12 @@ class DeleveragingStamp:
 
     def settle(self, account: Account, marks: Marks) -> list[DeleveragingEvent]:
         """Close the share of every position of the symbol that gains."""
+        events: list[DeleveragingEvent] = []
+        held = account.positions_of(self.symbol)
+        if not held:
+            return events
         price = marks(self.symbol) if self.price is None else self.price
-        events = []
-        for position in account.positions_of(self.symbol):
+        for position in held:
             if position.unrealized_pnl(price) <= 0:
                 continue
             contract, wallet = (

@@ -8,6 +8,8 @@ import pytest
 
 from bt_margin.core.account import Account, Marks
 from bt_margin.core.contract import Basis, Contract
+from bt_margin.core.deleveraging import DeleveragingStamp
+from bt_margin.core.funding import FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
 from bt_margin.core.liquidation import Cause, LiquidationEvent
 from bt_margin.core.liquidator import Liquidator
@@ -622,3 +624,31 @@ def test_a_policy_that_changed_holds_for_the_next_liquidation() -> None:
     liquidator.policy = LiquidationPolicy()
     (event,) = liquidate(account, liquidator, A=95)
     assert event.remaining == 0
+
+
+# Coin-settled shorts
+
+
+@pytest.mark.parametrize("added", [0, 1])
+def test_a_coin_settled_short_at_1x_is_bankrupt_at_no_price(added: int) -> None:
+    # 6,000 USD short at 1,000 stand on 6 coins: even at an endless price the loss is
+    # 6 coins. Maintenance of 0.5 % of 6 coins is reached at 6,000 / 0.03 = 200,000.
+    tiers = flat("0.005")
+    contract = Contract("A", tiers, inverse=True, maintenance_basis=Basis.ENTRY)
+    account = isolated(
+        Position(contract, exact(-6_000), exact(1_000), exact(1)), 6 + added
+    )
+    (event,) = liquidate(account, LiquidationPolicy(), A=200_000)
+    assert event.fill_price == float("inf")
+    assert event.loss == -6
+    assert event.insurance == -(exact("0.03") + added)
+    assert account.positions == {}
+    assert account.ledger.balances == {SHARED: 1_000, "isolated:A": 0}
+
+
+def test_a_stamp_of_a_symbol_without_a_position_asks_for_no_mark() -> None:
+    account = isolated(held(80), 346)
+    stamp = FundingStamp(0, NOON, "B", exact("0.01"))
+    assert stamp.settle(account, {}.__getitem__) == []
+    share = DeleveragingStamp(0, NOON, "B", exact("0.5"))
+    assert share.settle(account, {}.__getitem__) == []
