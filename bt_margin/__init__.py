@@ -6,6 +6,7 @@ Swap the broker and nothing else::
 """
 
 from bt_margin import observers as observers
+from bt_margin import plotting as plotting
 from bt_margin.broker import (
     CrossBroker,
     IsolatedBroker,
