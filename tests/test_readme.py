@@ -30,6 +30,16 @@ def test_the_program_prints_what_the_readme_says_it_prints() -> None:
     assert (printed, "") == (run.stdout, run.stderr)
 
 
+def test_the_analyzer_prints_what_the_readme_says_it_prints() -> None:
+    """It goes on from the first program."""
+    program, printed = "".join(blocks("python")[:2]), "".join(blocks("text")[:2])
+    assert len(blocks("python")[1].splitlines()) == 10
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (printed, "") == (run.stdout, run.stderr)
+
+
 def test_ci_runs_the_second_command_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     (reading,) = re.findall(r'^test_command="\$\((.*)\)"$', script, re.MULTILINE)
