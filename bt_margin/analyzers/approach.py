@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bt_margin.broker.instrument import Instrument, utc
 from bt_margin.core.account import Account
+from bt_margin.core.contract import Basis
 from bt_margin.core.path import Polyline
 from bt_margin.core.position import Position
 from bt_margin.core.wallet import Wallet
@@ -253,19 +254,22 @@ def _can_beat(
 ) -> bool:
     """Whether a liquidation price can be nearer to mark than ever before.
 
-    A price move costs the notional that it moves, and a requirement that grows by the
-    highest rate of the tiers. Inverse notionals grow with the move itself. A price
-    that has to fall by all of itself liquidates no one.
+    A price move costs the notional that it moves, and where the notional grows with
+    the loss (of shorts, of inverse longs), at most the highest rate of it besides. A
+    price that has to fall by all of itself liquidates no one.
     """
     if record is None:
         return False
-    contract = position.contract
-    tiers = contract.tiers_of(position.size)
-    rate = max(float(tier.maintenance_margin_rate) for tier in tiers)
-    steepest = 1 + rate + float(contract.closing_fee_rate)
+    contract, is_long = position.contract, position.size > 0
+    steepest = 1.0
+    if is_long is contract.inverse:
+        steepest += float(contract.closing_fee_rate)
+        if contract.maintenance_basis is Basis.MARK:
+            tiers = contract.tiers_of(position.size)
+            steepest += max(float(tier.maintenance_margin_rate) for tier in tiers)
     room = max(0.0, surplus) / (steepest * notional)
     least = room / (1 + room) if contract.inverse else room
-    return least < (min(1.0, record.distance) if position.size > 0 else record.distance)
+    return least < (min(1.0, record.distance) if is_long else record.distance)
 
 
 def _part(
