@@ -1,13 +1,20 @@
 """Whatever is traded, the bridge adds up and every entry belongs to one position."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from bt_margin import MarginBroker
+from bt_margin import MarginBroker, PerpCommission, Tier, TierTable, get_venue
 from bt_margin.analyzers import Margin
+from bt_margin.core.policy import (
+    FractionStep,
+    LiquidationPolicy,
+    Settlement,
+    TierStep,
+)
 
 MODES = ("isolated", "cross")
 ROUNDING = timedelta(microseconds=2)  # a moment is a share of a bar, in floats
@@ -54,6 +61,45 @@ def test_the_bridge_adds_up(
             assert closest["distance"] >= 0
             last = record["closed"] or closest["time"]
             assert record["opened"] - ROUNDING <= closest["time"] <= last + ROUNDING
+
+
+TIERS = TierTable(
+    [Tier(0, 2_000, 0.01, 50), Tier(2_000, 5_000, 0.02, 25), Tier(5_000, 1e9, 0.05, 20)]
+)
+
+
+@pytest.mark.parametrize("step", [TierStep(), FractionStep(0.3)], ids=str)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_adds_up_with_steps_deposits_and_deleveraging(
+    tools: Any, verify: Any, seed: int, mode: str, step: Any
+) -> None:
+    frames = [
+        tools.random_walk(bars=150, seed=seed * 10 + n, step=0.02) for n in (0, 1)
+    ]
+    market = Settlement.MARKET
+    policy = LiquidationPolicy(settlement=market, fee_rate=0.002, step=step)
+    venue = replace(get_venue("generic"), name="own", liquidation=policy)
+    broker: Any = MarginBroker(
+        cash=600, leverage=15, venue=venue, gap_loss="trader", margin_mode=mode
+    )
+    for n, frame in enumerate(frames):
+        scheme: Any = PerpCommission
+        broker.addcommissioninfo(scheme(tiers=TIERS), name=f"data{n}")
+        broker.add_deleveraging(f"data{n}", frame.index[90].to_pydatetime(), 0.5)
+
+    def script(strategy: Any, bar: int) -> None:
+        tools.soup(strategy, bar, seed=seed)
+        if bar % 40 == 20:
+            strategy.broker.add_cash(50)
+
+    ran = tools.record(
+        broker,
+        script,
+        *frames,
+        prepare=lambda cerebro: cerebro.addanalyzer(Margin, _name="margin"),
+    )
+    verify(ran.strategy.analyzers.margin, broker)
 
 
 # Of liquidations by price a position's mark was at its liquidation price just then.
