@@ -38,7 +38,17 @@ def test_the_price_is_printed_as_the_readme_shows_it() -> None:
     (command,) = re.findall(r"^```\n(bt-margin price .*)\n```$", README, re.MULTILINE)
     result = CliRunner().invoke(main, command.split()[1:])
     lines = [line.rstrip() for line in result.output.splitlines()]
-    assert "\n".join(lines) + "\n" == blocks("text")[1]
+    assert "\n".join(lines) + "\n" == blocks("text")[2]
+
+
+def test_the_analyzer_prints_what_the_readme_says_it_prints() -> None:
+    """It goes on from the first program."""
+    program, printed = "".join(blocks("python")[:2]), "".join(blocks("text")[:2])
+    assert len(blocks("python")[1].splitlines()) == 10
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (printed, "") == (run.stdout, run.stderr)
 
 
 def test_ci_runs_the_second_command_of_the_readme() -> None:

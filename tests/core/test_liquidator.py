@@ -647,8 +647,8 @@ def test_a_coin_settled_short_at_1x_is_bankrupt_at_no_price(added: int) -> None:
 
 
 def test_a_stamp_of_a_symbol_without_a_position_asks_for_no_mark() -> None:
-    account = isolated(held(80), 346)
+    account, marks = isolated(held(80), 346), at(A=100)
     stamp = FundingStamp(0, NOON, "B", exact("0.01"))
-    assert stamp.settle(account, {}.__getitem__) == []
+    assert stamp.settle(account, marks) == []
     share = DeleveragingStamp(0, NOON, "B", exact("0.5"))
-    assert share.settle(account, {}.__getitem__) == []
+    assert share.settle(account, marks) == []
