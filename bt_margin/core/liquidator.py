@@ -77,9 +77,11 @@ class Liquidator:
             before = account.summary(wallet, marks)
             if events and before.surplus > 0:
                 break
-            balances = account.ledger.balances
+            balances, all_bankrupt = account.ledger.balances, True
             for closing in self._closings(account, wallet, marks, before, time):
-                outcome = close(account, wallet, closing, self.policy, time)
+                where = (account, wallet, closing, self.policy, time)
+                outcome = close(*where, takes_all=all_bankrupt)
+                all_bankrupt &= outcome.is_bankrupt
                 events.append(
                     _event(closing, outcome, before, wallet, balances, time, cause)
                 )
