@@ -26,8 +26,6 @@ class Closing:
         share: its part of the wallet's margin balance.
         remaining: signed size that stays open.
         settlement: the price of what is closed.
-        wallet_notional: at mark, of all positions of the wallet: what float dust is
-            measured by.
     """
 
     position: Position
@@ -36,7 +34,6 @@ class Closing:
     share: Number
     remaining: Number
     settlement: Settlement
-    wallet_notional: Number
 
     @property
     def closed(self) -> Position:
@@ -74,11 +71,17 @@ def close(
     closing: Closing,
     policy: LiquidationPolicy,
     time: datetime,
+    *,
+    takes_all: bool,
 ) -> Outcome:
-    """Book a closing on the account, and what it gave."""
+    """Book a closing on the account, and what it gave.
+
+    With ``takes_all`` those closed with it so far were bankrupt: if it is too, and the
+    last of the wallet, the fund takes exactly what is left, float dust included.
+    """
     paid = _paid_by_trader(account, wallet, closing, time)
     outcome = _outcome(closing, closing.closed_share + paid, policy)
-    _book(account, wallet, closing, outcome, time)
+    _book(account, wallet, closing, outcome, time, takes_all and outcome.is_bankrupt)
     return outcome
 
 
@@ -132,6 +135,7 @@ def _book(
     closing: Closing,
     outcome: Outcome,
     time: datetime,
+    takes_all: bool,
 ) -> None:
     """Book a closing; what an isolated wallet has left goes back at its end."""
     position, kind = closing.position, LedgerEntryKind
@@ -143,7 +147,11 @@ def _book(
     price = closing.mark if outcome.is_bankrupt else outcome.fill_price
     book(kind.REALIZED_PNL, closing.closed.unrealized_pnl(price))
     book(kind.LIQUIDATION_FEE, outcome.fee)
-    book(kind.INSURANCE, _insurance(account, wallet, closing, outcome))
+    insurance, held = outcome.insurance, account.balance(wallet)
+    is_last = not closing.remaining and len(account.positions_in(wallet)) == 1
+    if is_last and (takes_all or held + insurance < 0):
+        insurance = -held
+    book(kind.INSURANCE, insurance)
     if closing.remaining:
         account.put(replace(position, size=closing.remaining), wallet)
         return
@@ -151,14 +159,3 @@ def _book(
     if wallet != shared:
         account.transfer(wallet, shared, rest, time=time, symbol=symbol, ref=_REF)
     account.remove(key)
-
-
-def _insurance(
-    account: Account, wallet: Wallet, closing: Closing, outcome: Outcome
-) -> Number:
-    """What the fund takes or pays; with the last position it takes float dust too."""
-    held = account.balance(wallet)
-    if closing.remaining or len(account.positions_in(wallet)) > 1:
-        return outcome.insurance
-    dust = closing.wallet_notional / 10**9 if outcome.is_bankrupt else 0
-    return -held if held + outcome.insurance < dust else outcome.insurance

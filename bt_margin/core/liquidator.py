@@ -77,9 +77,11 @@ class Liquidator:
             before = account.summary(wallet, marks)
             if events and before.surplus > 0:
                 break
-            balances = account.ledger.balances
+            balances, all_bankrupt = account.ledger.balances, True
             for closing in self._closings(account, wallet, marks, before, time):
-                outcome = close(account, wallet, closing, self.policy, time)
+                where = (account, wallet, closing, self.policy, time)
+                outcome = close(*where, takes_all=all_bankrupt)
+                all_bankrupt &= outcome.is_bankrupt
                 events.append(
                     _event(closing, outcome, before, wallet, balances, time, cause)
                 )
@@ -97,7 +99,6 @@ class Liquidator:
         policy, held = self.policy, account.positions_in(wallet)
         marked = [(position, marks(position.contract.symbol)) for position in held]
         shares = bankruptcy_shares(marked, before.margin_balance)
-        notional = sum(position.notional(mark) for position, mark in marked)
         whole = [
             Closing(
                 position,
@@ -106,7 +107,6 @@ class Liquidator:
                 share,
                 0,
                 policy.settlement,
-                notional,
             )
             for (position, mark), share in zip(marked, shares, strict=True)
         ]

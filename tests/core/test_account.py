@@ -491,8 +491,8 @@ def test_positions_are_held_under_a_contract_whose_rules_changed() -> None:
         # 10 long at 100 on 100
         pytest.param(0, 0, 90, id="its loss is its margin"),
         pytest.param("0.01", 0, 90, id="a closing fee in maintenance is not lost yet"),
-        # on 100 + 1,000 * 0.9 * 0.001: 90 less 0.09
-        pytest.param(0, "0.001", "89.91", id="a reserved fee is margin until then"),
+        # on 100 + 1,000 * 0.9 * 0.001, of which the 0.9 pay for the close at 90
+        pytest.param(0, "0.001", 90, id="a reserved fee pays for the close there"),
     ],
 )
 def test_the_bankruptcy_price_asks_for_no_requirement(

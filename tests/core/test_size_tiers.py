@@ -215,7 +215,7 @@ def test_contract_size_turns_contracts_into_units() -> None:
 
 
 @given(
-    size=st.fractions(Fraction(1, 10), 25_000, max_denominator=10),
+    size=st.fractions(Fraction(1, 10), 15_000, max_denominator=10),
     side=st.sampled_from([1, -1]),
     entry=st.fractions(1, 1_000, max_denominator=10),
     lever=st.sampled_from([2, 5, 10, 20]),
@@ -238,5 +238,4 @@ def test_the_price_is_that_of_the_one_flat_tier(
     assert price(tiers.at_size(size)) == found
     if found is not None:
         held = Position(contract, size * side, entry, lever)
-        # Exact but where the rate is capped, which takes a float.
-        assert pytest.approx(0, abs=1e-6) == float(margin + held.surplus(found))
+        assert margin + held.surplus(found) == 0
