@@ -321,11 +321,11 @@ def test_flat_prices_do_no_harm(strategy: Any) -> None:
     frame = pd.DataFrame(
         {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}, index=index
     )
-    own = {
+    own: dict[Any, dict[str, Any]] = {
         EventTrade: {"event": "2025-03-03 03:00:00"},
         Trend: {"fast": 20, "slow": 100},
     }
-    params: dict[str, Any] = own.get(strategy, {})
+    params = own.get(strategy, {})
     result = run(strategy, {"A": frame, "B": frame}, ("A", "B"), **params)
     assert not result.orders
 
