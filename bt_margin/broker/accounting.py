@@ -29,12 +29,14 @@ from bt_margin.data import as_candles, as_funding
 from bt_margin.venues import PositionMode, Venue, get_venue
 
 from .acting import Acting
+from .aftermath import OnLiquidation
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
 from .instrument import Instrument, utc
 from .instruments import Instruments
 from .legs import Legs
 from .orders import OrderDesk
+from .preview import Previewing
 from .refusal import finite_number, positive_number, refuse_unknown
 from .series import CandleSeries, FundingSeries
 from .terms import Terms, resolve_terms
@@ -57,7 +59,7 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
+class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     """Backtrader's broker whose cash and value are those of a margin account.
 
     The parameters are described where users meet them: `MarginBroker`.
@@ -74,6 +76,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         ("same_instrument", True),
         ("gap_loss", GapLoss.INSURANCE.value),
         ("position_mode", PositionMode.ONE_WAY.value),
+        ("on_liquidation", OnLiquidation.CONTINUE.value),
+        ("warning_ratio", 0.8),
     )
 
     def __init__(self, **unknown: Any) -> None:
@@ -95,6 +99,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
             "fill_order": ("queue", "path"),
             "gap_loss": tuple(GapLoss),
             "position_mode": tuple(PositionMode),
+            "on_liquidation": tuple(OnLiquidation),
         }
         for name, allowed in choices.items():
             value = getattr(self.p, name)
@@ -103,6 +108,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
                 raise ParameterError(name, value, fix)
         positive_number("cash", self.p.cash)
         positive_number("leverage", self.p.leverage)
+        positive_number("warning_ratio", self.p.warning_ratio)
         self._is_off = self.p.margin_mode == OFF
         own = self.p.venue
         self._page = own if isinstance(own, Venue) else get_venue(own)
@@ -133,6 +139,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         self.liquidations: list[LiquidationEvent] = []
         self.fundings: list[FundingEvent] = []
         self.deleveragings: list[DeleveragingEvent] = []
+        self.refills: list[float] = []
         self._terms: dict[Any, Terms] = {}
         self._chosen_leverage: dict[Any, float] = {}
         self._chosen_mode: dict[Any, MarginMode] = {}
@@ -390,7 +397,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         unrealized = account.unrealized_pnl(mark)
         self._value = float(account.wallet_balance + unrealized) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
-        notional = sum(p.notional(mark(s)) for s, p in account.positions.items())
+        held = account.positions.values()
+        notional = sum(p.notional(mark(p.contract.symbol)) for p in held)
         margin = float(self.initial_margin())
         self.cash = self.get_cash()
         self._unrealized = unrealized

@@ -1,6 +1,7 @@
 """Orders against the account: what they lock, and whether they can be afforded."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -299,11 +300,57 @@ class OrderDesk:
         self, order: Any, opened: float, price: float, *, is_maker: bool
     ) -> Shortfall | None:
         """Whether the opening part of a fill can be afforded now."""
-        terms = self._broker.order_terms(order)
+        terms, account = self._broker.order_terms(order), self._broker.account
         locked = self.locked(exclude=order)
-        have = self.available(self._broker.account, terms, locked)
+        have = self.available(account, terms, locked)
         need = self._opening_need(terms, opened, price, is_maker=is_maker)
         return self._shortfall(terms, opened, price, need, have)
+
+    # Questions about an account like the broker's, on a copy of it
+
+    def refusal(
+        self,
+        fork: Account,
+        terms: Terms,
+        opened: float,
+        price: float,
+        *,
+        is_maker: bool,
+    ) -> Shortfall | None:
+        """Why ``fork`` could not open signed ``opened`` now; ``None``: it could."""
+        with self._on(fork):
+            have = self.available(fork, terms, self.locked())
+            need = self._opening_need(terms, opened, price, is_maker=is_maker)
+            return self._shortfall(terms, opened, price, need, have)
+
+    def most_openable(
+        self, fork: Account, terms: Terms, side: int, price: float
+    ) -> float:
+        """The largest quantity that ``fork`` could open on a side (1 or -1)."""
+        with self._on(fork):
+            have = self.available(fork, terms, self.locked())
+            need = self._opening_need(terms, side, price, is_maker=False)
+            one = need(1.0)
+            beyond = 2 * have / one  # the need is in proportion to the quantity
+            if not beyond > 0:
+                return 0.0
+            refused = self._shortfall(terms, side * beyond, price, need, have)
+            return refused.largest_quantity if refused else beyond
+
+    def available_after(self, fork: Account) -> float:
+        """Available balance of ``fork`` under the resting orders."""
+        with self._on(fork):
+            marks = self._broker.mark_of_symbol
+            return float(fork.available_balance(marks, self.locked()))
+
+    @contextmanager
+    def _on(self, fork: Account) -> Iterator[None]:
+        """Let ``fork`` stand for the account."""
+        before, self._trial = self._trial, fork
+        try:
+            yield
+        finally:
+            self._trial = before
 
     @staticmethod
     def _opening_need(
