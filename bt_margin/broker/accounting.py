@@ -32,6 +32,7 @@ from .acting import Acting
 from .aftermath import OnLiquidation
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
+from .guarding import Guard, GuardAction
 from .instrument import Instrument, utc
 from .instruments import Instruments
 from .legs import Legs
@@ -88,6 +89,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self._funding_frames: dict[str, FundingSeries] = {}
         self._scheduled: list[tuple[int, str, float, float | None]] = []
         self._same: list[tuple[Any, Any]] = []
+        self.guards: list[Guard] = []
         self._is_running = False
         super().__init__()
 
@@ -140,6 +142,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self.fundings: list[FundingEvent] = []
         self.deleveragings: list[DeleveragingEvent] = []
         self.refills: list[float] = []
+        self.guard_actions: list[GuardAction] = []
         self._terms: dict[Any, Terms] = {}
         self._chosen_leverage: dict[Any, float] = {}
         self._chosen_mode: dict[Any, MarginMode] = {}
@@ -172,6 +175,8 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             follow_clones=self.p.same_instrument,
         )
         self._check_feeds()
+        for guard in self.guards:
+            guard.start(self)
         self._deleveragings = sorted(self._scheduled, key=lambda stamp: stamp[0])
         for data in self._instruments.feeds:
             leader = self._instruments.leader(data)
@@ -320,6 +325,17 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             positive_number("price", price)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         self._scheduled.append((_ms(moment), name, closed_share, price))
+
+    def add_guard(self, guard: Guard) -> None:
+        """Let a guard watch over the run; see `bt_margin.guards`."""
+        self.guards.append(guard)
+
+    def note_guard(self, guard: Guard, data: Any, what: str, why: str) -> None:
+        """Put on record, and into the log, what a guard did."""
+        symbol = self._instruments[data].symbol
+        action = GuardAction(self.time, type(guard).__name__, symbol, what, why)
+        self.guard_actions.append(action)
+        _log.info("%s: %s", action.guard, action)
 
     def same_instrument(self, one: Any, other: Any) -> None:
         """Say, before the run, that two feeds show one instrument: one position.

@@ -58,6 +58,7 @@ class MarginBroker(FillingBroker):
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
         deleveragings: every `DeleveragingEvent` so far.
+        guard_actions: what guards did, see `bt_margin.guards`.
         refills: what ``on_liquidation="refill"`` put in, each time.
         ambiguities: every bar so far that could have gone two ways.
         late_fills: fills that the queue made after something that the path met later;
@@ -104,6 +105,8 @@ class MarginBroker(FillingBroker):
         self._match()
         self._reporter.publish(self._walk.close_bar())
         self._get_value()
+        for guard in self.guards:
+            guard.act(self)
         self._aftermath.settle()
         self._reporter.tell(self._aftermath.warnings())
 
@@ -160,6 +163,7 @@ class MarginBroker(FillingBroker):
             if self._take_children(order) is None:
                 continue
             reason = self._wrong_side(order) or self._desk.below_minimum(order)
+            reason = reason or self._guarded(order)
             if reason is not None:
                 order.info.reason = reason
                 order.reject(self)
@@ -171,6 +175,17 @@ class MarginBroker(FillingBroker):
             else:
                 self._refuse(order, shortfall)
         self._desk.end_batch()
+
+    def _guarded(self, order: Any) -> str | None:
+        """Why a guard does not let an order through; ``None``: all do."""
+        for guard in self.guards:
+            reason = guard.objection(self, order)
+            if reason is not None:
+                what = f"refused to {order.ordtypename().lower()}"
+                what += f" {abs(order.executed.remsize):g}"
+                self.note_guard(guard, order.data, what, reason)
+                return f"{type(guard).__name__}: {reason}"
+        return None
 
     def _wrong_side(self, order: Any) -> str | None:
         """Why the venue cannot tell which position an order means; ``None``: it can."""

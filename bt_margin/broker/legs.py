@@ -36,3 +36,8 @@ class Legs:
             self._sizes[key] = rest
             legs = {holder: size - rest[holder] for holder, size in legs.items()}
         return [(owner, tradeid, size) for (owner, tradeid), size in legs.items()]
+
+    def held(self, key: str) -> list[tuple[Any, int, float]]:
+        """The legs of a position: strategy, trade id and signed size."""
+        legs = self._sizes.get(key, {})
+        return [(owner, tradeid, size) for (owner, tradeid), size in legs.items()]
