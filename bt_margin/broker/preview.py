@@ -19,6 +19,8 @@ class Preview:
 
     Attributes:
         size: signed size held after it; 0: flat.
+        closed: signed part of the order that closes, with the order's sign.
+        opened: signed part that opens or adds, also where it would be refused.
         entry_price: average entry then; ``None``: flat.
         fee: cash flow of the fill, - paid.
         realized_pnl: of what it closes.
@@ -34,6 +36,8 @@ class Preview:
     """
 
     size: float
+    closed: float
+    opened: float
     entry_price: float | None
     fee: float
     realized_pnl: float
@@ -65,11 +69,13 @@ class Previewing:
         *,
         side: str | None = None,
         is_maker: bool = False,
+        counts_orders: bool = True,
     ) -> Preview:
         """The account after an order of signed ``size``, if it filled now.
 
         Doing it gives just that, when the fill price, the mark and the liquidity are
-        those assumed here.
+        those assumed here. While the orders of a bar are checked, the ones before it
+        count as filled.
 
         Args:
             data: the feed.
@@ -77,6 +83,7 @@ class Previewing:
             price: of the fill; ``None``: the mark.
             side: ``"long"`` or ``"short"`` in hedge mode.
             is_maker: whether the maker fee is paid.
+            counts_orders: whether a refusal counts what resting orders lock.
 
         Raises:
             MarginError: stock accounting, or the feed has no bar yet.
@@ -85,21 +92,26 @@ class Previewing:
         terms = self._terms_of_leg(data, side)
         at = self.mark(data) if price is None else price
         quantity = terms.contract.snapped_quantity(abs(size))
-        fork, fee, pnl = self.account.fork(), 0.0, 0.0
+        fork, fee, pnl = self._desk.account.fork(), 0.0, 0.0
         change = fork.split_fill(
             terms.contract.key, quantity if size > 0 else -quantity, at
         )
-        refusal, liquidity = None, {"is_maker": is_maker}
-        if change.closed:
-            fee = terms.fee(change.closed, at, **liquidity)
-            pnl = _fill(fork, terms, change.closed, at, fee)
-        if change.opened and not self._only_closes(side, size):
-            refusal = self._desk.refusal(fork, terms, change.opened, at, **liquidity)
+        closed, refusal = change.closed, None
+        opened = 0.0 if self._only_closes(side, size) else change.opened
+        if closed:
+            fee = terms.fee(closed, at, is_maker=is_maker)
+            pnl = _fill(fork, terms, closed, at, fee)
+        if opened:
+            refusal = self._desk.refusal(
+                *(fork, terms, opened, at),
+                is_maker=is_maker,
+                counts_orders=counts_orders,
+            )
             if refusal is None:
-                paid = terms.fee(change.opened, at, **liquidity)
-                _fill(fork, terms, change.opened, at, paid)
+                paid = terms.fee(opened, at, is_maker=is_maker)
+                _fill(fork, terms, opened, at, paid)
                 fee += paid
-        return self._preview(fork, terms, fee, pnl, refusal)
+        return self._preview(fork, terms, (closed, opened), fee, pnl, refusal)
 
     def max_size(
         self,
@@ -123,11 +135,11 @@ class Previewing:
         terms = self._terms_of_leg(data, side)
         at = self.mark(data) if price is None else price
         sign = 1 if is_buy else -1
-        held = self.account.positions.get(terms.contract.key)
+        fork = self._desk.account.fork()
+        held = fork.positions.get(terms.contract.key)
         against = abs(held.size) if held and (held.size > 0) is not is_buy else 0.0
         if self._only_closes(side, sign):
             return float(against)
-        fork = self.account.fork()
         if against:
             _fill(
                 fork, terms, sign * against, at, terms.fee(against, at, is_maker=False)
@@ -147,6 +159,7 @@ class Previewing:
         self,
         fork: Account,
         terms: Terms,
+        parts: tuple[float, float],
         fee: float,
         realized_pnl: float,
         refusal: Shortfall | None,
@@ -162,6 +175,8 @@ class Previewing:
         mark = marks(terms.contract.symbol)
         return Preview(
             size=float(held.size) if held else 0.0,
+            closed=float(parts[0]),
+            opened=float(parts[1]),
             entry_price=float(held.entry_price) if held else None,
             fee=fee,
             realized_pnl=realized_pnl,

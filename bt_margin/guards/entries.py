@@ -1,15 +1,21 @@
-"""Entry guards: orders that open or add are refused where a rule says so."""
+"""Entry guards: orders that open or add are refused where a rule says so.
+
+An order is judged when it reaches the broker, on the account as it is then, with the
+orders of the same bar before it counted as filled and with no price of the bar that
+has just begun.
+"""
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from backtrader import Order
 
-from bt_margin.broker.kinds import STOPS
+from bt_margin.broker.kinds import BY_THE_BAR, STOP_LIMITS, STOPS
 from bt_margin.broker.preview import Preview
-from bt_margin.broker.refusal import positive_number
+from bt_margin.broker.refusal import finite_number, positive_number
 from bt_margin.broker.volatility import average_true_range
+from bt_margin.core.errors import ParameterError
 
 __all__ = [
     "DailyLossCap",
@@ -30,28 +36,52 @@ class _EntryGuard:
         """Leave open positions alone."""
 
     def objection(self, broker: Any, order: Any) -> str | None:
-        """Why the order must not be sent; ``None``: it may, or it only closes."""
-        if order.parent is not None or broker.is_reducing(order):
+        """Why the order must not be sent; ``None``: it may, or it only closes.
+
+        Of a flip that is objected to the close is let through: the order becomes
+        reduce-only.
+        """
+        if _is_exit(order) or broker.is_reducing(order):
             return None
-        size, price = order.executed.remsize, entry_price(broker, order)
+        if broker.instrument(order.data).bar is None:
+            why = "its feed has no bar yet"
+            broker.note_guard(self, order.data, "cannot judge an order", why)
+            return None
+        size, price = order.executed.remsize, entry_price(order)
         side = order.info.get("position_side")
-        preview = broker.what_if(order.data, size, price, side=side)
-        terms = broker.order_terms(order)
-        change = broker.account.split_fill(terms.contract.key, size, price)
+        preview = broker.what_if(
+            order.data, size, price, side=side, counts_orders=False
+        )
         # What the account cannot pay for is refused without a guard.
-        if not change.opened or preview.refusal is not None:
+        if not preview.opened or preview.refusal is not None:
             return None
-        return self._objection(broker, order, preview)
+        reason = self._objection(broker, order, preview)
+        if reason is None or not preview.closed:
+            return reason
+        order.addinfo(reduce_only=True, reason=f"{type(self).__name__}: {reason}")
+        what = f"let {order.ordtypename().lower()} {abs(size):g} only close"
+        what += f" {abs(preview.closed):g}"
+        broker.note_guard(self, order.data, what, reason)
+        return None
 
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:
         raise NotImplementedError
 
 
-def entry_price(broker: Any, order: Any) -> float:
-    """The price at which an order would open: its own, or the mark."""
-    if order.exectype in (Order.Market, Order.Close):
-        return float(broker.mark(order.data))
-    return float(order.created.pricelimit or order.created.price)
+def _is_exit(order: Any) -> bool:
+    """Whether the order is a bracket's stop or target."""
+    parent = order.parent
+    return parent is not None and parent.isbuy() is not order.isbuy()
+
+
+def entry_price(order: Any) -> float:
+    """The price at which an order would open: its own, or the last when it was sent."""
+    created = order.created
+    if order.exectype in BY_THE_BAR:
+        return float(created.pclose)
+    if order.exectype in (*STOP_LIMITS, Order.Limit):
+        return float(created.pricelimit or created.price)
+    return float(created.price)
 
 
 @dataclass
@@ -60,12 +90,13 @@ class LiquidationDistance(_EntryGuard):
 
     The stop is the bracket's, or ``stop_price=`` given with the order. Without
     either the guard cannot know, says so once for each order on record, and looks at
-    the distance alone.
+    the distance alone. Resting orders do not count: each is judged by itself. The
+    smaller leg of a hedge on cross margin passes: it makes the account safer.
 
     Attributes:
         ranges: average true ranges that must lie between entry and liquidation; 0:
             any distance.
-        period: bars of the average; before there are so many, entries pass.
+        period: bars of the average; before there are so many, only the stop counts.
         beyond_stop: whether the liquidation must lie beyond the stop.
     """
 
@@ -74,14 +105,17 @@ class LiquidationDistance(_EntryGuard):
     beyond_stop: bool = True
 
     def __post_init__(self) -> None:
-        positive_number("period", self.period)
+        if not finite_number("ranges", self.ranges) >= 0:
+            raise ParameterError("ranges", self.ranges, "give 0 or more")
+        _count("period", self.period)
 
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:
-        price, liquidation = entry_price(broker, order), preview.liquidation_price
-        if liquidation is None:
+        price, liquidation = entry_price(order), preview.liquidation_price
+        if liquidation is None or _is_hedge(broker, order, preview):
             return None
-        true_range = average_true_range(order.data, self.period)
-        distance = abs(price - liquidation)
+        side = 1 if preview.size > 0 else -1
+        true_range = average_true_range(order.data, self.period, _bars_since(order))
+        distance = (price - liquidation) * side
         if true_range is not None and distance < self.ranges * true_range:
             return (
                 f"liquidation at {liquidation:g} is {distance / true_range:.2f} average"
@@ -94,25 +128,43 @@ class LiquidationDistance(_EntryGuard):
             why = "no bracket and no stop_price= given with the order"
             broker.note_guard(self, order.data, "cannot compare with a stop", why)
             return None
-        if (liquidation >= stop) if preview.size > 0 else (liquidation <= stop):
+        if (liquidation - stop) * side >= 0:
             return f"liquidation at {liquidation:g} comes before the stop at {stop:g}"
         return None
+
+
+def _bars_since(order: Any) -> int:
+    """How many bars back the strategy's last bar lies: the present one is not over."""
+    is_new = order.data.datetime[0] > order.created.dt
+    return int(is_new or order.broker.p.coo)
+
+
+def _is_hedge(broker: Any, order: Any, preview: Preview) -> bool:
+    """Whether the order adds to the smaller of two legs that share a wallet."""
+    side = order.info.get("position_side")
+    if not broker.is_hedged or broker.margin_mode_of(order.data) != "cross":
+        return False
+    other = broker.get_leg(order.data, "short" if side == "long" else "long")
+    return other is not None and abs(other.size) >= abs(preview.size)
 
 
 def stop_of(broker: Any, order: Any) -> float | None:
     """The stop of an entry: declared with it, or of its bracket."""
     declared = order.info.get("stop_price")
     if declared is not None:
-        return float(declared)
+        return finite_number("stop_price", declared)
     for child in broker._pchildren.get(order.ref, ()):
-        if child.exectype in STOPS:
+        if child is not order and child.exectype in (*STOPS, *STOP_LIMITS):
             return float(child.created.price)
     return None
 
 
 @dataclass
 class MarginCap(_EntryGuard):
-    """No position that locks more than a share of the account.
+    """No position whose initial margin is more than a share of the account.
+
+    The entries that rest on the same side count as if they had filled; of an OCO
+    group the largest.
 
     Attributes:
         share: of wallets and unrealized PnL.
@@ -126,10 +178,35 @@ class MarginCap(_EntryGuard):
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:
         size, price = abs(preview.size), preview.entry_price or 0.0
         margin = broker.order_terms(order).opening_margin(size, price)
+        margin += _resting_margin(broker, order)
         cap = self.share * broker.getvalue()
         if margin <= cap:
             return None
         return f"its margin would be {margin:,.2f}, the cap is {cap:,.2f}"
+
+
+def _resting_margin(broker: Any, order: Any) -> float:
+    """Initial margin of the entries of the same position that rest on one side."""
+    desk, key = broker._desk, broker.order_terms(order).contract.key
+    margins: dict[Any, float] = {}
+    for other in broker.live_orders():
+        terms = broker.order_terms(other)
+        if (
+            terms.contract.key != key
+            or other.isbuy() is not order.isbuy()
+            or other.exectype in BY_THE_BAR
+            or _is_exit(other)
+            or broker.is_reducing(other)
+            or desk.are_oco(other, order)
+        ):
+            continue
+        size = abs(other.executed.remsize)
+        margin, group = (
+            terms.opening_margin(size, entry_price(other)),
+            desk.group(other),
+        )
+        margins[group] = max(margin, margins.get(group, 0.0))
+    return sum(margins.values())
 
 
 @dataclass
@@ -177,15 +254,16 @@ class DailyLossCap(_EntryGuard):
 
     def act(self, broker: Any) -> None:
         """Note the value of a bar; a fund's share does not move with deposits."""
-        self._begin_day(broker)
+        self._begin_day(broker.time - timedelta.resolution)  # not the end's day
         self._last = float(broker.fundvalue)
 
-    def _begin_day(self, broker: Any) -> None:
-        if broker.time.date() != self._day:
-            self._day, self._began_at = broker.time.date(), self._last
+    def _begin_day(self, now: datetime) -> None:
+        """Begin a day with the value of the last bar before it."""
+        if now.date() != self._day:
+            self._day, self._began_at = now.date(), self._last
 
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:  # noqa: ARG002
-        self._begin_day(broker)
+        self._begin_day(broker.time)
         loss = 1 - self._last / self._began_at
         if loss < self.share:
             return None
@@ -197,13 +275,22 @@ class StopAfterLiquidation(_EntryGuard):
     """No entry after the account was liquidated.
 
     Attributes:
-        count: liquidations that end the trading.
+        count: liquidations that end the trading; of each position, each step counts.
     """
 
     count: int = 1
+
+    def __post_init__(self) -> None:
+        _count("count", self.count)
 
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:  # noqa: ARG002
         found = len(broker.liquidations)
         if found < self.count:
             return None
-        return f"{found} liquidations, {self.count} end the trading"
+        return f"liquidations so far: {found}, and {self.count} end the trading"
+
+
+def _count(name: str, value: Any) -> None:
+    """Refuse what is not a whole number above 0."""
+    if positive_number(name, value) != int(value):
+        raise ParameterError(name, value, "give a whole number above 0")

@@ -15,7 +15,8 @@ class FixedFraction(MarginSizer):
     With isolated margin that is the most it can lose, fees apart.
 
     Params:
-        fraction: of wallets and unrealized PnL: 0.01 to 0.05 is usual.
+        fraction: of wallets and unrealized PnL, as initial margin: 0.01 to 0.05 is
+            usual.
     """
 
     params: Any = (("fraction", 0.02),)

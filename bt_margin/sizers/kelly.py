@@ -15,15 +15,16 @@ class Kelly(FixedFraction):
 
     A bet is what an isolated position can lose: its margin. Without a win rate both
     numbers are taken from the strategy's closed trades, after costs; before there are
-    ``min_trades`` of them ``fraction`` is used. Below 0 nothing is traded.
+    ``min_trades`` of them ``fraction`` is used. At 0 and below nothing is traded.
     Source: J. L. Kelly, "A New Interpretation of Information Rate" (1956).
 
     Params:
         win_rate: share of trades that win, or ``None``: measured.
         payoff: average win over average loss, or ``None``: measured.
-        cap: largest fraction: full Kelly is more than most accounts survive.
+        cap: largest fraction of wallets and unrealized PnL, as margin: full Kelly is
+            more than most accounts survive.
         min_trades: closed trades before the measured numbers count.
-        fraction: of the balance until then.
+        fraction: of wallets and unrealized PnL until then, as margin.
     """
 
     params: Any = (
@@ -36,7 +37,8 @@ class Kelly(FixedFraction):
 
     def __init__(self) -> None:
         super().__init__()
-        positive_number("cap", self.p.cap)
+        for name in ("cap", "min_trades"):
+            positive_number(name, getattr(self.p, name))
         if (self.p.win_rate is None) is not (self.p.payoff is None):
             fix = "give win_rate and payoff, or neither"
             raise ParameterError("payoff", self.p.payoff, fix)

@@ -14,7 +14,8 @@ class RiskToStop(MarginSizer):
     """Every position loses the same share of the balance at its stop, fees included.
 
     The stop is ``strategy.stop_price``, a price or a function of (data, is_buy), or
-    it lies ``distance`` away.
+    it lies ``distance`` away from the last price. A gap over the stop loses more; with
+    isolated margin a liquidation that comes before the stop loses less.
 
     Params:
         risk: share of wallets and unrealized PnL.
@@ -47,9 +48,8 @@ class RiskToStop(MarginSizer):
         if stop is None:
             fix = "set strategy.stop_price, or give the sizer distance="
             raise ParameterError("stop_price", stop, fix)
-        return finite_number(
-            "stop_price", stop(data, is_buy) if callable(stop) else stop
-        )
+        price = stop(data, is_buy) if callable(stop) else stop
+        return finite_number("stop_price", price)
 
     def _pnl(self, data: Any, side: int, price: float, stop: float) -> float:
         scheme = self.broker.getcommissioninfo(data)
