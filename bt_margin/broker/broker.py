@@ -270,10 +270,11 @@ class MarginBroker(FillingBroker):
     def _noted(self, order: Any) -> Any:
         """Keep in mind an order that was sent before its feed began.
 
-        Backtrader dates it by the feed's last bar.
+        Backtrader dates it by the feed's last bar, after which no bar would come.
         """
         if not len(order.data):
             self._early.add(order.ref)
+            order.created.dt = 0.0
         return order
 
     def _snapped(

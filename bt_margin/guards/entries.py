@@ -226,7 +226,7 @@ class MarginRatioCap(_EntryGuard):
         found = preview.total.margin_ratio
         if found <= self.ratio:
             return None
-        return f"the margin ratio would be {found:.2f}, the cap is {self.ratio:g}"
+        return f"the margin ratio would be {found:.3f}, the cap is {self.ratio:g}"
 
 
 @dataclass
