@@ -139,6 +139,33 @@ def test_the_largest_size_is_on_the_step_and_within_the_tier() -> None:
     cerebro.run()
 
 
+def test_what_closes_and_what_opens_is_told_apart() -> None:
+    def script(s: Any, bar: int) -> None:
+        if bar == 1:
+            s.buy(size=10)
+        if bar == 2:
+            flip = s.broker.what_if(s.data, -15)
+            assert (flip.closed, flip.opened, flip.size) == (-10, -5, -5)
+            # Also where the opening part is refused: the close is not.
+            flip = s.broker.what_if(s.data, -5_000)
+            assert (flip.closed, flip.opened, flip.size) == (-10, -4_990, 0)
+
+    run(script, [100.0] * 3)
+
+
+def test_a_refusal_may_leave_resting_orders_out() -> None:
+    def script(s: Any, bar: int) -> None:
+        if bar == 1:
+            s.buy(size=900, exectype=bt.Order.Limit, price=90.0)
+        if bar == 2:
+            # 8,100 are locked: 500 coins at 100 cost 5,025.
+            what_if = s.broker.what_if
+            assert what_if(s.data, 500).refusal is not None
+            assert what_if(s.data, 500, counts_orders=False).refusal is None
+
+    run(script, [100.0] * 3)
+
+
 def test_asking_changes_nothing() -> None:
     def script(s: Any, bar: int) -> None:
         entries = len(s.broker.ledger)

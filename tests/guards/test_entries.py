@@ -329,6 +329,21 @@ def test_an_order_on_a_feed_that_has_not_begun_cannot_be_judged(
     assert actions(strategy) == [("MarginCap", "cannot judge an order", why)]
 
 
+def test_an_order_that_locks_nothing_beside_another_is_judged_too(run: Any) -> None:
+    # The sell of 850 at 110 locks 9,350; a buy of 850 on the other side locks no more,
+    # though 650 of what is available could not open it.
+    def script(s: Any, bar: int) -> None:
+        limit = {"size": 850, "exectype": bt.Order.Limit}
+        if bar == 1:
+            s.sent.append(s.sell(price=110.0, **limit))
+        if bar == 2:
+            s.broker.add_guard(guards.MarginCap(0.5))
+            s.sent.append(s.buy(price=99.0, **limit))
+
+    statuses = [order.getstatusname() for order in run(script, FLAT).sent]
+    assert statuses == ["Accepted", "Rejected"]
+
+
 # MarginRatioCap
 
 

@@ -63,7 +63,8 @@ class Soup:
 
 def column(seed: int, step: float) -> list[tuple[float, ...]]:
     """Candles of a random walk whose opens are the closes before."""
-    rng, rows, price = random.Random(seed), [], 100.0
+    rows: list[tuple[float, ...]] = []
+    rng, price = random.Random(seed), 100.0
     for _ in range(40):
         closed = price * (1 + rng.uniform(-step, step))
         high = max(price, closed) * (1 + rng.uniform(0, step))
