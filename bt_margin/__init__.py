@@ -6,8 +6,10 @@ Swap the broker and nothing else::
 """
 
 from bt_margin import analyzers as analyzers
+from bt_margin import guards as guards
 from bt_margin import observers as observers
 from bt_margin import plotting as plotting
+from bt_margin import sizers as sizers
 from bt_margin.broker import (
     CrossBroker,
     IsolatedBroker,

@@ -15,6 +15,7 @@ from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
 from .acting import SIDES
+from .aftermath import Aftermath
 from .ambiguity import Ambiguity, AmbiguityFinder
 from .filling import FillingBroker
 from .instrument import utc
@@ -47,12 +48,18 @@ class MarginBroker(FillingBroker):
             ``"trader"``.
         position_mode: ``"one_way"``: one position for each feed; ``"hedge"``: a long
             and a short, of which every order names one: ``position_side="long"``.
+        on_liquidation: after a bar with a liquidation ``"continue"``, ``"stop"`` the
+            run, or ``"refill"`` the account to its starting cash, by a deposit.
+        warning_ratio: margin ratio at which ``notify_margin_warning`` is called, once
+            for each time it is reached.
 
     Attributes:
         account: wallets, positions and ledger of the run.
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
         deleveragings: every `DeleveragingEvent` so far.
+        guard_actions: what guards did, see `bt_margin.guards`.
+        refills: what ``on_liquidation="refill"`` put in, each time.
         ambiguities: every bar so far that could have gone two ways.
         late_fills: fills that the queue made after something that the path met later;
             with ``fill_order="path"`` there are none.
@@ -68,6 +75,7 @@ class MarginBroker(FillingBroker):
         self._finder = AmbiguityFinder(self)
         self.late_fills = 0
         self._reporter = Reporter(self)
+        self._aftermath = Aftermath(self)
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
@@ -83,6 +91,9 @@ class MarginBroker(FillingBroker):
         if self._is_off:
             super().next()
             return
+        if self._aftermath.ends_run:
+            self.cerebro.runstop()
+            return
         self._open_bar()
         while self._toactivate:
             self._toactivate.popleft().activate()
@@ -94,7 +105,10 @@ class MarginBroker(FillingBroker):
         self._match()
         self._reporter.publish(self._walk.close_bar())
         self._get_value()
-        self._reporter.tell()
+        for guard in self.guards:
+            guard.act(self)
+        self._aftermath.settle()
+        self._reporter.tell(self._aftermath.warnings())
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
@@ -150,6 +164,7 @@ class MarginBroker(FillingBroker):
             if self._take_children(order) is None:
                 continue
             reason = self._wrong_side(order) or self._desk.below_minimum(order)
+            reason = reason or self._guarded(order)
             if reason is not None:
                 order.info.reason = reason
                 order.reject(self)
@@ -171,6 +186,17 @@ class MarginBroker(FillingBroker):
         order.info.reason = reason
         order.reject(self)
         self.notify(order)
+
+    def _guarded(self, order: Any) -> str | None:
+        """Why a guard does not let an order through; ``None``: all do."""
+        for guard in self.guards:
+            reason = guard.objection(self, order)
+            if reason is not None:
+                what = f"refused to {order.ordtypename().lower()}"
+                what += f" {abs(order.executed.remsize):g}"
+                self.note_guard(guard, order.data, what, reason)
+                return f"{type(guard).__name__}: {reason}"
+        return None
 
     def _wrong_side(self, order: Any) -> str | None:
         """Why the venue cannot tell which position an order means; ``None``: it can."""
@@ -264,10 +290,11 @@ class MarginBroker(FillingBroker):
     def _noted(self, order: Any) -> Any:
         """Keep in mind an order that was sent before its feed began.
 
-        Backtrader dates it by the feed's last bar.
+        Backtrader dates it by the feed's last bar, after which no bar would come.
         """
         if not len(order.data):
             self._early.add(order.ref)
+            order.created.dt = 0.0
         return order
 
     def _snapped(

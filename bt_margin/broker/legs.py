@@ -82,3 +82,8 @@ class Legs:
                 for who, leg in legs.items()
             }
         return [(owner, tradeid, leg) for (owner, tradeid), leg in taken.items()]
+
+    def held(self, key: str) -> list[tuple[Any, int, float]]:
+        """The legs of a position: strategy, trade id and signed size."""
+        legs = self._legs.get(key, {})
+        return [(owner, tradeid, leg.size) for (owner, tradeid), leg in legs.items()]

@@ -13,6 +13,7 @@ from bt_margin.core.policy import OrderScope
 from bt_margin.core.walk import Event
 from bt_margin.core.wallet import SHARED, MarginMode
 
+from .aftermath import MarginWarning
 from .commission import TradeScheme
 from .legs import Leg
 
@@ -22,6 +23,7 @@ _HOOKS = {
     FundingEvent: "notify_funding",
     LiquidationEvent: "notify_liquidation",
     DeleveragingEvent: "notify_deleveraging",
+    MarginWarning: "notify_margin_warning",
 }
 
 
@@ -149,9 +151,10 @@ class Reporter:
         order.addcomminfo(comminfo)
         broker.notify(order)
 
-    def tell(self) -> None:
+    def tell(self, warnings: Iterable[MarginWarning] = ()) -> None:
         """Call the hooks that strategies define, once the bar is done."""
-        news, self._news = self._news, []
+        news: list[Event | MarginWarning] = [*self._news, *warnings]
+        self._news = []
         cerebro = self._broker.cerebro
         for event in news:
             cerebro._notify_store(event)
