@@ -6,8 +6,10 @@ They work around an unchanged strategy::
                             guards.TopUp(at_ratio=0.7))
 
 Entry guards refuse orders that open or add: the order is Rejected, with the reason in
-``order.info.reason``. Keepers change an open position at the end of a bar. What each
-did and why is in ``broker.guard_actions`` and in the log ``bt_margin``.
+``order.info.reason``. What closes passes: a flip becomes reduce-only, closes, and ends
+Canceled. Keepers change an open position at the end of a bar. What each did and why is
+in ``broker.guard_actions`` and in the log ``bt_margin``. A guard of one's own has the
+three methods of `bt_margin.broker.guarding.Guard`.
 """
 
 from .attaching import attach

@@ -129,7 +129,10 @@ def test_each_guard_watches_over_an_unchanged_strategy(
     broker = scalp(market_name, mode, guard).broker
     names = {action.guard for action in broker.guard_actions}
     assert names <= {type(guard).__name__}
-    if kind == "margin cap" or (kind != "margin ratio cap" and mode == "isolated"):
+    # By the hour a position at 50 times is gone before a bar ends with it in danger.
+    rare = ("margin ratio cap", "top up", "reduce before")
+    is_fine = kind != "margin ratio cap" and "minutes" in market_name
+    if kind == "margin cap" or (mode == "isolated" and (is_fine or kind not in rare)):
         assert names, "nothing to guard against: the run proves nothing"
 
 
