@@ -7,6 +7,7 @@ each moves with the marks of the others, so it is taken at every bend of the pat
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from bt_margin.broker.instrument import Instrument, utc
@@ -16,7 +17,8 @@ from bt_margin.core.path import Polyline
 from bt_margin.core.position import Position
 from bt_margin.core.wallet import Wallet
 
-from .positions import Approach, Fill, PositionRecord
+from .positions import Fill
+from .record import Approach, PositionRecord
 from .true_range import TrueRange
 
 __all__ = ["ApproachWatch"]
@@ -38,6 +40,9 @@ class ApproachWatch:
     Args:
         broker: the margin broker of the run.
         period: bars of the ATR.
+
+    Attributes:
+        state: the account as it is watched; ``None``: no position.
     """
 
     def __init__(self, broker: Any, period: int) -> None:
@@ -54,7 +59,7 @@ class ApproachWatch:
         self._marks: dict[str, float] = {}  # at the end of the bar before
         self._start = 0.0  # of the bar, ms
         self._length = 1.0
-        self._state: Account | None = None  # the account since it last changed
+        self.state: Account | None = None
         self._alone: list[_Alone] = []
         self._together: list[tuple[Account, Wallet, list[Position]]] = []
 
@@ -109,17 +114,17 @@ class ApproachWatch:
 
     def is_new(self, held: Mapping[str, Position]) -> bool:
         """Whether the positions are others than those watched."""
-        watched = self._state.positions if self._state else {}
+        watched = self.state.positions if self.state else {}
         if len(watched) != len(held):
             return True
         return any(watched.get(key) is not held[key] for key in held)
 
     def follow(self, account: Account) -> None:
         """Watch the account as it stands now."""
-        self._alone, self._together, self._state = [], [], None
+        self._alone, self._together, self.state = [], [], None
         if not account.positions:
             return
-        self._state = state = account.fork()
+        self.state = state = account.fork()
         for wallet, held in state.wallets().items():
             if len(held) > 1:
                 self._together.append((state, wallet, held))
@@ -186,12 +191,7 @@ class ApproachWatch:
             path = self._paths.get(position.contract.symbol)
             shares.update(s for s in (path.shares if path else ()) if first < s < last)
         for share in sorted(shares):
-            here = share
-
-            def mark_of(symbol: str, here: float = here) -> float:
-                path = self._paths.get(symbol)
-                return float(path.price_at(here)) if path else self._marks[symbol]
-
+            mark_of = partial(self._mark_at, share)
             surplus = float(state.summary(wallet, mark_of).surplus)
             for position in held:
                 key = position.contract.key
@@ -206,6 +206,11 @@ class ApproachWatch:
                 distance = abs(mark - float(price)) / mark if surplus > 0 else 0.0
                 if distance < record.distance:
                     self._note(record, distance, share, mark, float(price))
+
+    def _mark_at(self, share: float, symbol: str) -> float:
+        """Mark of a symbol at a share of the bar; without a new bar it stands still."""
+        path = self._paths.get(symbol)
+        return float(path.price_at(share)) if path else self._marks[symbol]
 
     def _can_come_nearer(
         self,

@@ -2,7 +2,6 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -13,15 +12,13 @@ import pandas as pd
 
 from bt_margin.broker import MarginBroker
 from bt_margin.broker.refusal import positive_number, refuse_unknown
-from bt_margin.core.contract import position_key
 from bt_margin.core.errors import ParameterError
-from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.margin import MarginSummary
 
-from .approach import ApproachWatch
 from .bridge import bridge_of
 from .events import contagion_of, plain
-from .positions import Fill, PositionBook
+from .follower import Follower
+from .positions import Fill
 from .refusal import Refusal
 from .series import MARGIN_SERIES, frame_of, returns_of, share_of_time
 from .statement import statement_of
@@ -100,12 +97,7 @@ class Margin(bt.Analyzer):
         self._series |= {name: array("d") for name in MARGIN_SERIES}
         # With others on the account the order of the fills inside a bar is not known.
         self._knows_fills = len(broker.cerebro.runningstrats) == 1
-        self._watch = ApproachWatch(broker, int(self.p.atr_period))
-        self._book = PositionBook(self._watch.moment, self._leg_of)
-        self._entries: Iterator[LedgerEntry] = iter(broker.ledger)
-        self._read = 0
-        self._funding_legs: dict[Any, str] = {}
-        self._fundings_read = 0
+        self._follower = Follower(broker, int(self.p.atr_period))
 
     def notify_fund(self, *amounts: float) -> None:
         """Take the value as Backtrader's analyzers do: before the strategy acts."""
@@ -143,7 +135,8 @@ class Margin(bt.Analyzer):
         series["fund_value"].append(self._fund)
         if self._has_margin:
             self._measure()
-            self._follow()
+            self._follower.follow(self._fills)
+            self._fills.clear()
 
     def _measure(self) -> None:
         """Add to the margin series."""
@@ -167,57 +160,6 @@ class Margin(bt.Analyzer):
         series["used"].append(used)
         series["idle"].append(float(broker.getcash()))
 
-    def _follow(self) -> None:
-        """Follow the positions through the bar that is over."""
-        broker, watch, book = self.strategy.broker, self._watch, self._book
-        watch.open_bar()
-        account = broker.account
-        count = len(account.ledger) - self._read
-        if count or self._fills or watch.is_new(account.positions):
-            # The iterator is never asked beyond the last entry, so it does not end.
-            entries = [next(self._entries) for _ in range(count)]
-            self._read += count
-            spans = self._spans(entries)
-            watch.measure(book.open, spans)
-            self._learn_legs()
-            book.take(entries, self._fills, account.positions, watch.end)
-            self._fills.clear()
-            watch.follow(account)
-            watch.measure(book.open, spans, is_after=True)
-        else:
-            watch.measure(book.open)
-        watch.close_bar()
-
-    def _spans(self, entries: list[LedgerEntry]) -> dict[str, tuple[float, float]]:
-        """First and last share of the bar at which each wallet changed."""
-        spans: dict[str, tuple[float, float]] = {}
-        changes = [(e.wallet, self._watch.share(e.time)) for e in entries if e.time]
-        refs = {entry.ref for entry in entries}
-        account = self.strategy.broker.account
-        for fill in self._fills:
-            held = account.positions.get(fill.key)
-            if fill.ref not in refs and held is not None:  # it left no entry
-                wallet = account.wallet_of(fill.key).name
-                changes.append((wallet, self._watch.share_of(fill)))
-        for wallet, share in changes:
-            first, last = spans.get(wallet, (share, share))
-            spans[wallet] = (min(first, share), max(last, share))
-        return spans
-
-    def _learn_legs(self) -> None:
-        """Note which leg each new funding payment was for, in hedge mode."""
-        broker = self.strategy.broker
-        if not broker.is_hedged:
-            return
-        for event in broker.fundings[self._fundings_read :]:
-            key = position_key(event.symbol, event.leg)
-            for amount in (event.payment, event.from_shared):
-                self._funding_legs[event.time, event.symbol, amount] = key
-        self._fundings_read = len(broker.fundings)
-
-    def _leg_of(self, entry: LedgerEntry) -> str:
-        return self._funding_legs.get((entry.time, entry.symbol, entry.amount), "")
-
     def _now(self) -> datetime:
         return self.strategy.datetime.datetime().replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
@@ -229,11 +171,11 @@ class Margin(bt.Analyzer):
         self.rets["refused"] = plain(self._refused)
         self.rets["time_at_risk"] = self._time_at_risk()
         self.rets["series"] = self._series
-        for name in ("_watch", "_book", "_entries", "_funding_legs", "_fills"):
+        for name in ("_follower", "_fills"):
             self.__dict__.pop(name, None)
 
     def _margin_analysis(self) -> dict[str, Any]:
-        broker, book = self.strategy.broker, self._book
+        broker, book = self.strategy.broker, self._follower.book
         contracts = [broker.terms(data).contract for data in broker.leaders]
         if any(contract.inverse for contract in contracts):
             self._decimals = 8

@@ -223,6 +223,21 @@ def test_a_near_miss_of_a_short(scenario: Any, analyse: Any) -> None:
     assert near["closest"]["distance"] == pytest.approx(0.5 / 109)
 
 
+def test_the_mark_comes_near_and_not_the_last_price(
+    scenario: Any, analyse: Any
+) -> None:
+    """The last price falls to 85, the mark to 93: 2.5 / 93."""
+    s = scenario
+    bars = [s.flat(100), s.flat(100), (100, 100, 85, 95), s.flat(100)]
+    marks = [s.flat(100), s.flat(100), (100, 100, 93, 98), s.flat(100)]
+    feed = s.perp(bars, mark=s.candles(marks))
+    broker = IsolatedBroker(cash=1_000, leverage=10)
+    (near,) = analyse(feed, {0: [s.send("buy", 50)]}, broker).get_analysis()[
+        "near_misses"
+    ]
+    assert near["closest"]["distance"] == pytest.approx(2.5 / 93)
+
+
 def test_a_stop_that_saves_is_as_near_as_it_came(scenario: Any, analyse: Any) -> None:
     """The stop at 92 sells on the way from 100 to 85: 1.5 / 92, and no nearer."""
     s = scenario
@@ -302,6 +317,20 @@ def test_without_fees_a_cross_position_leaves_no_entry_and_is_seen_all_the_same(
     assert (long["opened"], long["closed"]) == (s.moment(hours=1), s.moment(hours=2))
     assert (short["opened"], short["closed"]) == (s.moment(hours=3), s.moment(hours=5))
     assert [one["realized_pnl"] for one in (long, short)] == [100, 50]
+
+
+def test_what_comes_after_a_close_without_an_entry_is_no_approach(
+    scenario: Any, analyse: Any
+) -> None:
+    """Bought and sold at 100 without fees: the low of 85 after the sale is not its."""
+    s = scenario
+    bars = [s.flat(100), s.flat(100), (100, 100, 85, 90), s.flat(90)]
+    plan = {0: [s.send("buy", 50)], 1: [s.send("sell", 50)]}
+    broker = set_free(CrossBroker(cash=1_000))
+    (near,) = analyse(s.perp(bars), plan, broker).get_analysis()["near_misses"]
+    # 1,000 - 25 = 975 on 50: 80.5 is the liquidation price
+    assert near["closest"]["distance"] == pytest.approx(0.195)
+    assert near["realized_pnl"] == near["fee"] == 0
 
 
 @UNMENDED

@@ -123,18 +123,18 @@ class Ends(Margin):
         super().start()
         self.ends: dict[Any, float] = {}
 
-    def _follow(self) -> None:
-        super()._follow()
+    def next(self) -> None:
+        super().next()
         broker = self.strategy.broker
         for data in self.strategy.datas:
             price = broker.liquidation_price(data)
-            record = self._book.open.get(data._name)
+            record = self._follower.book.open.get(data._name)
             if record is not None and price is not None:
                 distance = abs(broker.mark(data) - price) / broker.mark(data)
                 self.ends[record] = min(self.ends.get(record, distance), distance)
 
     def stop(self) -> None:
-        self.records = self._book.records
+        self.records = self._follower.book.records
         super().stop()
 
 
