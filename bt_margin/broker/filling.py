@@ -104,13 +104,18 @@ class FillingBroker(AccountBroker):
 
     def _end_reducing(self, order: Any) -> None:
         """Cancel an order that can only close, and has nothing left to close."""
-        key = self.order_terms(order).contract.key
-        order.info.reason = f"{key}: there is nothing left to close"
-        if self.is_hedged and not order.info.get("reduce_only"):
-            other = "short" if order.info.position_side == "long" else "long"
-            order.info.reason += f'; to open give position_side="{other}"'
+        if not order.info.get("reason"):  # a guard that let it only close gave one
+            order.info.reason = self._why_nothing(order)
         order.cancel()
         self._withdraw(order)
+
+    def _why_nothing(self, order: Any) -> str:
+        key = self.order_terms(order).contract.key
+        reason = f"{key}: there is nothing left to close"
+        if self.is_hedged and not order.info.get("reduce_only"):
+            other = "short" if order.info.position_side == "long" else "long"
+            reason += f'; to open give position_side="{other}"'
+        return reason
 
     def book_legs(
         self, terms: Terms, order: Any, closed: float, opened: float, price: float

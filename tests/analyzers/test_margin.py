@@ -12,9 +12,6 @@ from bt_margin import CrossBroker, IsolatedBroker, MarginBroker
 from bt_margin.analyzers import Margin
 from bt_margin.core.errors import ParameterError
 
-UNMENDED = pytest.mark.xfail(
-    raises=KeyError, reason="the broker takes a leg's key for a symbol: not mended yet"
-)
 BOTH = pytest.mark.parametrize("broker", [IsolatedBroker, CrossBroker])
 
 
@@ -333,7 +330,6 @@ def test_what_comes_after_a_close_without_an_entry_is_no_approach(
     assert near["realized_pnl"] == near["fee"] == 0
 
 
-@UNMENDED
 def test_both_legs_of_a_hedge_have_their_own_funding(
     scenario: Any, analyse: Any
 ) -> None:
@@ -359,7 +355,6 @@ def test_both_legs_of_a_hedge_have_their_own_funding(
         assert legs["short"]["closed"] == s.moment(hours=4)
 
 
-@UNMENDED
 def test_both_legs_of_a_hedge_end_in_one_liquidation(
     scenario: Any, analyse: Any
 ) -> None:

@@ -135,7 +135,7 @@ def test_sizes_of_a_step_are_on_the_size_step(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", BOTH)
 def test_down_to_a_lower_tier(mode: str) -> None:
-    """100 at 100 are in the tier above 5,000; at mark 5,000 / p stay."""
+    """100 bought at 100 are in the tier above 5,000; 50, worth 5,000 then, stay."""
     tiers = bt_margin.TierTable(
         [
             bt_margin.Tier(0, 5_000, 0.005, 125),
@@ -149,7 +149,7 @@ def test_down_to_a_lower_tier(mode: str) -> None:
     event = result.liquidations[0]
     # Entry 10,000: 200 - 75 of requirement, met at 1,000 - 125 = 100 d.
     assert event.mark_price == approx(91.25)
-    assert event.remaining * 91.25 == approx(5_000)
+    assert event.remaining == approx(50)
 
 
 # Two strategies, each with a trade of its own

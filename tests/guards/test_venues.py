@@ -29,13 +29,15 @@ def test_a_run_under_all_of_them(venue: str, mode: str) -> None:
     cerebro.adddata(feed(dataname=data.trade, name="BTCUSDT", **frames))
     cerebro.addstrategy(bt.strategies.MA_CrossOver, fast=15, slow=60)
     cerebro.addsizer(sizers.VolatilityMargin, fraction=0.2, ranges=60)
-    guards.attach(
-        cerebro,
+    watching: list[Any] = [
         guards.MarginCap(0.5),
         guards.LiquidationDistance(ranges=2),
-        guards.TopUp(at_ratio=0.15, share=0.1),
-        guards.PullBack(at_ratio=0.1, to_ratio=0.2),
         guards.ReduceBefore(at_ratio=0.3),
-    )
+    ]
+    if page.controls.adds_margin:
+        watching.append(guards.TopUp(at_ratio=0.15, share=0.1))
+    if page.controls.removal is not None:
+        watching.append(guards.PullBack(at_ratio=0.1, to_ratio=0.2))
+    guards.attach(cerebro, *watching)
     (strategy,) = cerebro.run()
     assert [order for order in strategy.broker.orders if order.executed.size]

@@ -275,7 +275,6 @@ def test_one_panel_for_each_feed() -> None:
     assert ratios[0].plotlabel() == "Margin ratio, liquidation at 1"
 
 
-@pytest.mark.xfail(raises=KeyError, reason="the broker has no value in hedge mode yet")
 def test_in_hedge_mode_the_leg_nearest_to_liquidation_shows() -> None:
     class Both(bt.Strategy):
         def __init__(self) -> None:
