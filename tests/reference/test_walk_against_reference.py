@@ -697,9 +697,12 @@ class Reference:
 
 
 def bankrupt_at(rules: Rules, held: Held, mark: float, kept: float) -> float:
-    """The price worse than ``mark`` by the money that was kept."""
+    """The price worse than ``mark`` by the money that was kept; inf: none is."""
     units = held.size * rules.contract_size
-    return 1 / (1 / mark + kept / units) if rules.inverse else mark - kept / units
+    if not rules.inverse:
+        return mark - kept / units
+    coins_of_one = 1 / mark + kept / units
+    return 1 / coins_of_one if coins_of_one > 0 else float("inf")
 
 
 # Generated sets
@@ -1030,6 +1033,8 @@ class Comparison:
         self.report.wrong[about].append(f"{place}: {text}\n{case}")
 
     def near(self, value: float, expected: float, scale: float) -> bool:
+        if value == expected:  # both endless
+            return True
         return abs(value - expected) <= self.tolerance * max(abs(expected), scale)
 
     def compare_deaths(
