@@ -57,7 +57,8 @@ def test_every_difference_is_explained() -> None:
             "BTCUSDT", "40000", "hyperliquid", 0.9125 * 7_919.57, id="frozen: 1.25 %"
         ),
         pytest.param("BTCUSDT", "40000", "dydx", 7_127.613 / 0.988, id="1.2 %"),
-        # 4,000,000 at 7,938.39, the open of the hour before: 503.881 coins; 2.5 % of what is above 1,000,000, 16,300 deducted
+        # 4,000,000 at 7,938.39, the open of the hour before, are 503.881 coins; 2.5 %
+        # of what is above 1,000,000, so 16,300 deducted
         pytest.param(
             *("BTCUSDT", "4000000", "binanceusdm"),
             (7_127.613 - 16_300 / 503.881) / 0.975,
