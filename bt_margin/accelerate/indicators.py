@@ -9,7 +9,7 @@ asks an object's own ``once`` wherever it does not know better:
 
 - a class whose ``once``, ``next`` or helpers are not Backtrader's
 - an object with a method of its own
-- data that ends early, a division by zero, magnitudes beyond 1e±200
+- some thousand bars with a division by zero, NaN in a window, magnitudes beyond 1e±200
 
 What is the same to the last bit: everything. In particular
 
@@ -44,6 +44,7 @@ from bt_margin.accelerate.steps import move_pointers
 from bt_margin.accelerate.windows import Unsupported
 
 STARTS = (LineRoot.oncestart, LineIterator.oncestart)  # no more than a first ``once``
+STRETCH = 8192  # bars at a time: what is worked on stays in the processor's cache
 OWN = frozenset(("oncestart", "preonce"))
 
 
@@ -123,20 +124,17 @@ class _Walk:
         """Compute an object's values: those before its period, its first, the rest."""
         start, end = item._minperiod - 1, item.buflen()
         fast = self._fast_way(item) if 0 <= start < end else None
-        if fast is not None and fast.whole:
-            if _done(fast, item, start, end):
-                move_pointers(item, end)
-                return
-            fast = None
-        item.preonce(0, start)
-        separate = type(item).oncestart not in STARTS
-        if separate:
-            item.oncestart(start, start + 1)
-        if fast is not None and _done(fast, item, start + separate, end):
+        if fast is not None and fast.whole and _done(fast, item, start, end):
+            move_pointers(item, end)
             return
-        if not separate:
+        item.preonce(0, start)
+        if fast is None or fast.whole or type(item).oncestart not in STARTS:
             item.oncestart(start, start + 1)
-        item.once(start + 1, end)
+            start += 1
+        if fast is None or fast.whole:
+            item.once(start, end)
+        else:
+            _fill(fast, item, start, end)
 
     def _fast_way(self, item: Any) -> Fast | None:
         cls = type(item)
@@ -146,6 +144,15 @@ class _Walk:
         if fast is None or not (OWN | fast.needs).isdisjoint(vars(item)):
             return None
         return fast
+
+
+def _fill(fast: Fast, item: Any, start: int, end: int) -> None:
+    """Compute bars in stretches, each by the fast way or else by stock code."""
+    size = max(STRETCH, 4 * item._minperiod)
+    for first in range(start, end, size):
+        last = min(first + size, end)
+        if not _done(fast, item, first, last):
+            item.once(first, last)
 
 
 def _done(fast: Fast, item: Any, start: int, end: int) -> bool:

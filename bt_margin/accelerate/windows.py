@@ -8,7 +8,6 @@ correctly rounded sums*, 2008).
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from math import frexp, inf
 from typing import TypeVar
 
@@ -20,7 +19,6 @@ Number = TypeVar("Number", bound=np.generic)
 
 DIGITS = 52  # binary digits a double keeps behind its first
 LARGEST, SMALLEST = 1e200, 1e-200  # beyond: the grids would leave the doubles
-CHUNK = 4096  # rows that stay in the processor's cache
 
 
 class Unsupported(Exception):  # noqa: N818 - no error: the caller takes the slow path
@@ -64,20 +62,18 @@ def weighted_sums(values: Floats, weights: Sequence[float]) -> Floats:
     by_weight = np.array(weights)
     (peak, least), (high, low) = magnitudes(values), magnitudes(by_weight)
     magics = _magics(peak * high, least * low, len(weights))
-    sums = np.empty(len(values) - len(weights) + 1)
-    for first, last in pairwise([*range(0, len(sums), CHUNK), len(sums)]):
-        parts = np.zeros((len(magics) + 1, last - first))
-        product, part = np.empty(last - first), np.empty(last - first)
-        for place, weight in enumerate(weights):
-            np.multiply(values[first + place : last + place], weight, out=product)
-            for level, magic in enumerate(magics):
-                np.add(product, magic, out=part)
-                np.subtract(part, magic, out=part)
-                parts[level] += part
-                product -= part
-            parts[-1] += product
-        sums[first:last] = _join(list(parts))
-    return sums
+    rows = len(values) - len(weights) + 1
+    parts = np.zeros((len(magics) + 1, rows))
+    product, part = np.empty(rows), np.empty(rows)
+    for place, weight in enumerate(weights):
+        np.multiply(values[place : place + rows], weight, out=product)
+        for level, magic in enumerate(magics):
+            np.add(product, magic, out=part)
+            np.subtract(part, magic, out=part)
+            parts[level] += part
+            product -= part
+        parts[-1] += product
+    return _join(list(parts))
 
 
 def magnitudes(values: Floats) -> tuple[float, float]:
