@@ -6,7 +6,7 @@ own ``once`` would, to the last bit, or raises ``Unsupported`` and leaves it to 
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from math import fsum
 from typing import Any
@@ -127,7 +127,7 @@ def logic(line: Any, start: int, end: int) -> None:
     target = room(line, start, end)
     if line.flogic is fsum:
         bars = (_each(value, len(target)) for value in values)
-        target[:] = _listed(fsum, zip(*bars, strict=True))
+        target[:] = _collected(map(fsum, zip(*bars, strict=True)), len(target))
         return
     target[:] = functools.reduce(_logic_rule(line.flogic, len(values)), values)
 
@@ -163,17 +163,17 @@ def _ufunc(rule: Any) -> np.ufunc:
 
 def _by_element(line: Any, left: Operand, right: Operand, target: Floats) -> None:
     size = len(target)
-    numbers = map(line.operation, _each(left, size), _each(right, size))
-    target[:] = _listed(float, numbers)
+    results = map(line.operation, _each(left, size), _each(right, size))
+    target[:] = _collected(results, size)
 
 
 def _each(value: Operand, size: int) -> Any:
     return repeat(value, size) if isinstance(value, float) else value.tolist()
 
 
-def _listed(rule: Callable[[Any], float], values: Any) -> list[float]:
+def _collected(results: Iterator[float], size: int) -> Floats:
     """The results of a rule that may refuse a value: then its owner shall say so."""
     try:
-        return list(map(rule, values))
+        return np.fromiter(results, np.float64, size)
     except (ArithmeticError, TypeError, ValueError):
         raise Unsupported from None

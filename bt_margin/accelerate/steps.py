@@ -6,7 +6,7 @@ bit, or raises ``Unsupported``; the pointers are then moved once.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -76,28 +76,8 @@ def parabolic_sar(item: Any, start: int, end: int) -> None:
         for line in (item.data.high, item.data.low, item.data.close)
     )
     step, limit = constant(item.p.af), constant(item.p.afmax)
-    rising = closes[1] < closes[0]  # the trend before, which the first bar ends
-    stop, speed = (highs[1] + lows[1]) / 2.0, step
-    extreme = highs[0] if rising else lows[0]
-    stops = [np.nan]
-    for bar in range(1, end):
-        high, low = highs[bar], lows[bar]
-        if stop >= low if rising else stop <= high:
-            rising, stop, speed = not rising, extreme, step
-            extreme = high if rising else low
-        stops.append(stop)
-        if high > extreme if rising else low < extreme:
-            extreme = high if rising else low
-            speed = min(speed + step, limit)
-        stop = stop + speed * (extreme - stop)
-        if rising:
-            before = lows[bar - 1]
-            if stop > low or stop > before:
-                stop = min(low, before)
-        else:
-            before = highs[bar - 1]
-            if stop < high or stop < before:
-                stop = max(high, before)
+    fell = closes[1] < closes[0]
+    stops = [np.nan, *_stops(highs, lows, fell, step, limit)]
     room(item, start, end)[:] = stops[start:]
 
 
@@ -105,6 +85,31 @@ def move_pointers(item: Any, size: int) -> None:
     """Leave the pointers where ``size`` single steps would have left them."""
     for part in (*item.datas, *item.getindicators(), item):
         part.advance(size=size)
+
+
+def _stops(
+    highs: list[float], lows: list[float], fell: bool, step: float, limit: float
+) -> Iterator[float]:
+    """The stop of each bar from the second on.
+
+    It starts from the trend against the first move, which the second bar then ends.
+    """
+    rising, stop, speed = fell, (highs[1] + lows[1]) / 2.0, step
+    extreme = highs[0] if rising else lows[0]
+    bars = zip(pairwise(highs), pairwise(lows), strict=True)
+    for (last_high, high), (last_low, low) in bars:
+        if stop >= low if rising else stop <= high:
+            rising, stop, speed = not rising, extreme, step
+            extreme = high if rising else low
+        yield stop
+        if high > extreme if rising else low < extreme:
+            extreme = high if rising else low
+            speed = min(speed + step, limit)
+        stop = stop + speed * (extreme - stop)
+        if rising and (stop > low or stop > last_low):
+            stop = min(low, last_low)
+        elif not rising and (stop < high or stop < last_high):
+            stop = max(high, last_high)
 
 
 def _corrected(
