@@ -161,6 +161,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             funding_source=self.venue.funding_source,
         )
         self._walk = BarWalk(self.account, self.venue.liquidation)
+        self._walk.locked = self._desk.locked
 
     def start(self) -> None:
         """Begin a run on the feeds of Cerebro."""
