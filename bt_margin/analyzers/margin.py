@@ -89,6 +89,8 @@ class Margin(bt.Analyzer):
         self._fills: list[Fill] = []
         self._value = self._fund = 0.0
         self._decimals = 2
+        self._ruins: list[int] = []  # bars in which a new fund began
+        self._ruins_seen = 0
         self._has_margin = isinstance(broker, MarginBroker) and (
             broker.p.margin_mode != "off"
         )
@@ -134,6 +136,9 @@ class Margin(bt.Analyzer):
         series["value"].append(self._value)
         series["fund_value"].append(self._fund)
         if self._has_margin:
+            if self.strategy.broker.ruins > self._ruins_seen:
+                self._ruins_seen = self.strategy.broker.ruins
+                self._ruins.append(len(series["time"]) - 1)
             self._measure()
             self._follower.follow(self._fills)
             self._fills.clear()
@@ -222,12 +227,14 @@ class Margin(bt.Analyzer):
 
         They are those of a share of the fund, as Backtrader's ``TimeReturn`` with
         ``fund=True`` gives them: a deposit is no gain. Without deposits they compound
-        to end over start balance.
+        to end over start balance. A loss of everything is -1 also where
+        ``on_liquidation="refill"`` began a new fund in the same bar, which stock
+        analyzers do not see.
 
         Args:
             every: pandas' word for the period; ``None``: each bar.
         """
-        return returns_of(self._series, self._fund_start, every)
+        return returns_of(self._series, self._fund_start, every, self._ruins)
 
     def tearsheet(self, path: str | Path, **words: Any) -> None:
         """Write quantstats' page of the daily returns.
