@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
+from pprint import PrettyPrinter
 from typing import Any
 
 import backtrader as bt
@@ -258,6 +259,34 @@ class Margin(bt.Analyzer):
         if bridge is None:
             return str(self.rets["note"])
         return statement_of(bridge, self._decimals if decimals is None else decimals)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print the statement and the rest of the result, but for the series.
+
+        Args:
+            args: of Backtrader's ``WriterFile``.
+            kwargs: of it, too, such as ``out``.
+        """
+        writer = bt.WriterFile(*args, **kwargs)
+        writer.start()
+        writer.writelines([f"{type(self).__name__}:", *self.text().splitlines()])
+        writer.writedict(self._told())
+        writer.stop()
+
+    def pprint(self, stream: Any = None, **kwargs: Any) -> None:
+        """Print the result as Python's ``pprint`` does, but for the series.
+
+        Args:
+            stream: where to; ``None``: standard output.
+            kwargs: further words of ``PrettyPrinter``.
+        """
+        printer = PrettyPrinter(stream=stream, **kwargs)
+        printer.pprint({"bridge": self.rets["bridge"], **self._told()})
+
+    def _told(self) -> dict[str, Any]:
+        """The result without the bridge and the series."""
+        left_out = ("bridge", "series")
+        return {key: self.rets[key] for key in self.rets if key not in left_out}
 
     def __str__(self) -> str:
         return self.text()
