@@ -162,6 +162,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             funding_source=self.venue.funding_source,
         )
         self._walk = BarWalk(self.account, self.venue.liquidation)
+        self._walk.locked = self._desk.locked
 
     def start(self) -> None:
         """Begin a run on the feeds of Cerebro."""
@@ -237,19 +238,23 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         comminfo = self.getcommissioninfo(data)
         terms = self._terms.get(data)
         if terms is None or terms.comminfo is not comminfo:
-            terms = resolve_terms(
-                self._instruments[data].symbol,
-                comminfo,
-                self.venue,
-                leverage=float(self.p.leverage),
-                mode=MarginMode(self.p.margin_mode),
-                chosen_leverage=self._chosen_leverage.get(data),
-                chosen_mode=self._chosen_mode.get(data),
-            )
+            terms = self._wanted_terms(data)
             if self._page.revisions and self._walk.has_begun:
                 terms = terms.capped()  # as `_follow_rules` has said
             self._terms[data] = terms
         return terms
+
+    def _wanted_terms(self, data: Any) -> Terms:
+        """Terms of a leader as they were asked for, whatever the tiers' bound."""
+        return resolve_terms(
+            self._instruments[data].symbol,
+            self.getcommissioninfo(data),
+            self.venue,
+            leverage=float(self.p.leverage),
+            mode=MarginMode(self.p.margin_mode),
+            chosen_leverage=self._chosen_leverage.get(data),
+            chosen_mode=self._chosen_mode.get(data),
+        )
 
     def order_terms(self, order: Any) -> Terms:
         """Terms of an order: those of its feed, in hedge mode of its leg."""
@@ -277,17 +282,15 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self.account.follow(
             page.cross_margin_basis, page.isolated_margin_basis, page.funding_source
         )
-        before, self._terms = self._terms, {}
+        self._terms = {}
         for data in self._instruments.leaders:
-            terms = self.terms(data)
+            terms, wanted = self.terms(data), self._wanted_terms(data).leverage
             if is_first:
                 terms.require_leverage()
-            elif before.get(data, terms).leverage != terms.leverage:
+            elif wanted != terms.leverage:
                 _log.warning(
                     "%s: leverage %s is above the new bound and becomes %s",
-                    terms.contract.symbol,
-                    before[data].leverage,
-                    terms.leverage,
+                    *(terms.contract.symbol, wanted, terms.leverage),
                 )
             self.account.revise(terms.contract)
 
@@ -394,6 +397,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             super().add_cash(cash)
             return
         amount = finite_number("cash", cash)
+        self._wake()
         shared = float(self.account.balance(self.account.shared))
         available = min(self.available_balance(), max(0.0, shared))
         if -amount > available:
@@ -410,6 +414,25 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         time = self._walk.time if self._walk.has_begun else None
         self.account.book(LedgerEntryKind.DEPOSIT, amount, time=time)
         self._get_value()
+
+    def get_value(self, *args: Any, **kwargs: Any) -> float:
+        """Backtrader's: all wallets and unrealized PnL, or the notional of datas."""
+        self._wake()
+        return float(super().get_value(*args, **kwargs))
+
+    getvalue = get_value
+
+    def get_fundvalue(self) -> float:
+        """Backtrader's: worth of a fund's share."""
+        self._wake()
+        return float(super().get_fundvalue())
+
+    fundvalue = property(get_fundvalue)
+
+    def get_leverage(self) -> float:
+        """Backtrader's: notional over margin."""
+        self._wake()
+        return float(super().get_leverage())
 
     def _get_value(
         self, datas: Iterable[Any] | None = None, lever: bool = False
@@ -449,5 +472,6 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     @property
     def time(self) -> datetime:
         """The moment the broker has reached inside the bar, UTC."""
+        self._wake()
         moment: datetime = self._walk.time
         return moment

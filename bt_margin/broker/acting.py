@@ -107,11 +107,8 @@ class Acting:
 
     def max_removable(self, data: Any, side: str | None = None) -> float:
         """The most that `remove_margin` would give; 0 where the venue gives none."""
-        position, rule = self._isolated(data, side), self.venue.controls.removal
-        if rule is None:
-            return 0.0
-        key, mark = position.contract.key, self.mark_of_symbol
-        return float(max_removable(self.account, key, mark, rule))
+        position = self._isolated(data, side)
+        return self._removable(self.account, position.contract.key)
 
     def add_margin(self, data: Any, amount: float, side: str | None = None) -> None:
         """Move ``amount`` from the shared wallet to an isolated position.
@@ -239,12 +236,20 @@ class Acting:
             return
         moved = changed.opening_margin - account.balance(wallet)
         key, time = position.contract.key, self._walk.time
-        move_margin(account, key, moved, time=time, ref="leverage")
-        if account.summary(wallet, self.mark_of_symbol).surplus <= 0:
+        limit = self._removable(account, key)
+        if -moved > limit:
             raise BalanceError(
-                f"leverage {leverage:g} would leave {account.balance(wallet):,.8g} on"
-                f" {position.contract.key}, which liquidates it: choose a lower one"
+                f"leverage {leverage:g} would take {-moved:,.8g} of margin from {key}:"
+                f" {limit:,.8g} can be removed; choose a lower leverage"
             )
+        move_margin(account, key, moved, time=time, ref="leverage")
+
+    def _removable(self, account: Account, key: str) -> float:
+        """What the venue lets go of a position's margin; 0: nothing, or no rule."""
+        rule = self.venue.controls.removal
+        if rule is None:
+            return 0.0
+        return float(max_removable(account, key, self.mark_of_symbol, rule))
 
     def _short(self, account: Account) -> float:
         """What the shared wallet lacks (+) of what positions and orders lock."""

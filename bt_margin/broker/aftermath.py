@@ -55,6 +55,12 @@ class Aftermath:
         self._liquidations = 0
         self.ends_run = False
 
+    @property
+    def hears(self) -> bool:
+        """Whether a strategy has the hook."""
+        strategies = self._broker.cerebro.runningstrats
+        return any(hasattr(one, "notify_margin_warning") for one in strategies)
+
     def warnings(self) -> list[MarginWarning]:
         """The wallets that have come to the threshold since they were last below it.
 
@@ -62,8 +68,7 @@ class Aftermath:
         one listens.
         """
         broker, threshold = self._broker, self._broker.p.warning_ratio
-        strategies = broker.cerebro.runningstrats
-        if not any(hasattr(one, "notify_margin_warning") for one in strategies):
+        if not self.hears:
             return []
         above = {}
         for wallet, held in broker.account.wallets().items():

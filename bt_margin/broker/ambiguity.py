@@ -62,6 +62,10 @@ class AmbiguityFinder:
         self._broker = broker
         self._coarse: dict[Any, tuple[int, float, float]] = {}
 
+    def coarse_candle(self, leader: Any) -> tuple[int, float, float] | None:
+        """Start (ms), low and high of the mark candle that is not yet judged."""
+        return self._coarse.get(leader)
+
     def find(self) -> list[Ambiguity]:
         """The symbols whose bar, just opened, can go two ways for the account."""
         return [*self._of_orders(), *self._of_coarse_marks()]

@@ -19,6 +19,7 @@ class Asking:
 
     account: Any
     _walk: Any
+    _watch: Any = None
     _desk: Any
     _instruments: Any
     _is_off: bool
@@ -32,9 +33,16 @@ class Asking:
                 'margin_mode="off" is stock accounting, which knows no margin: ask'
                 " getcash() and getvalue(), or look at broker.p.margin_mode first"
             )
+        self._wake()
+
+    def _wake(self) -> None:
+        """Look at the bar of the moment, if it was slept through."""
+        if self._watch is not None and self._watch.is_asleep:
+            self._watch.wake()
 
     def instrument(self, data: Any) -> Any:
         """The feed as the broker sees it."""
+        self._wake()
         return self._instruments[data]
 
     @property
@@ -57,6 +65,7 @@ class Asking:
 
     def mark_of_symbol(self, symbol: str) -> float:
         """Mark price by symbol."""
+        self._wake()
         return float(self._walk.mark(symbol))
 
     def mark(self, data: Any) -> float:

@@ -4,26 +4,35 @@ Matching, the order queue, OCO, brackets, expiry, slippage and fillers are
 Backtrader's. Every fill is preceded by whatever the path of the bar meets first.
 """
 
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import backtrader as bt
 
 from bt_margin.core.deleveraging import DeleveragingStamp
+from bt_margin.core.errors import InvariantError
 from bt_margin.core.funding import FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
-from bt_margin.core.path import BEFORE_OPEN
+from bt_margin.core.path import BEFORE_OPEN, Polyline
 from bt_margin.core.wallet import MarginMode
 
 from .acting import SIDES
 from .aftermath import Aftermath
 from .ambiguity import Ambiguity, AmbiguityFinder
 from .filling import FillingBroker
-from .instrument import utc
+from .instrument import Instrument, utc
 from .matching import PathMatcher
 from .moment import fill_share
 from .reporting import Reporter
+from .series import Bar
+from .watch import Watch
 
 __all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
+
+
+def _bar_length(instrument: Instrument) -> int:
+    return instrument.bar.length if instrument.bar else 0
 
 
 class MarginBroker(FillingBroker):
@@ -77,6 +86,7 @@ class MarginBroker(FillingBroker):
         self.late_fills = 0
         self._reporter = Reporter(self)
         self._aftermath = Aftermath(self)
+        self._watch = Watch(self)
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
@@ -95,6 +105,9 @@ class MarginBroker(FillingBroker):
         if self._aftermath.ends_run:
             self.cerebro.runstop()
             return
+        if self._watch.sleeps():
+            return
+        self._watch.wake_before()
         self._open_bar()
         while self._toactivate:
             self._toactivate.popleft().activate()
@@ -110,6 +123,40 @@ class MarginBroker(FillingBroker):
             guard.act(self)
         self._aftermath.settle()
         self._reporter.tell(self._aftermath.warnings())
+        self._watch.set()
+
+    def look(self) -> None:
+        """Look at the bar of the moment, in which nothing happened."""
+        self._open_bar()
+        self._walk_calmly()
+        self._get_value()
+
+    def catch_up(self, lengths: Sequence[int]) -> None:
+        """Look at the last bars slept through, as the walk begins where they ended.
+
+        Args:
+            lengths: of the feeds, in their order, at these bars.
+        """
+        caught: list[Instrument] = []
+        for data, count in zip(self.feeds, lengths, strict=True):
+            instrument = self._instruments[data]
+            if count > instrument.seen:
+                instrument.catch_up(count - len(data))
+                caught.append(instrument)
+        if not caught:
+            return
+        bar, paths = self._finest(caught)
+        for leader in self._instruments.leaders:  # of symbols without a position
+            self._instruments[leader].stamps_before(bar.end)
+        self._deleveragings = [d for d in self._deleveragings if d[0] >= bar.end]
+        length = utc(bar.end) - utc(bar.start)
+        self._walk.open_bar(utc(bar.start), length, paths)
+        self._walk_calmly()
+
+    def _walk_calmly(self) -> None:
+        events = self._walk.close_bar()
+        if events:
+            raise InvariantError(f"a calm bar was none: {events}")
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
@@ -118,10 +165,8 @@ class MarginBroker(FillingBroker):
         instruments = [i for i in fresh.values() if i.bar and i.mark]
         if not instruments:
             return
-        # Of several feeds of one instrument the finest shows its mark.
-        instruments.sort(key=lambda i: i.bar.length, reverse=True)
-        paths = {i.symbol: i.mark for i in instruments}
-        self._bar = bar = instruments[-1].bar
+        bar, paths = self._finest(instruments)
+        self._bar = bar
         self._follow_rules(bar.start)
         self._instruments.tell_ended(bar, self.is_held)
         stamps: list[FundingStamp | DeleveragingStamp] = []
@@ -153,6 +198,37 @@ class MarginBroker(FillingBroker):
             )
         length = utc(bar.end) - utc(bar.start)
         self._walk.open_bar(utc(bar.start), length, paths, stamps)
+
+    @staticmethod
+    def _finest(instruments: list[Instrument]) -> tuple[Bar, dict[str, Polyline]]:
+        """The bar of the finest feed, and the mark's path of each symbol.
+
+        Of several feeds of one instrument the finest shows its mark.
+        """
+        ordered = sorted(instruments, key=_bar_length, reverse=True)
+        bar = ordered[-1].bar
+        if bar is None:
+            raise InvariantError("a feed without a bar cannot begin the walk")
+        return bar, {i.symbol: i.mark for i in ordered if i.mark is not None}
+
+    @property
+    def next_date(self) -> float:
+        """When the venue does something by date next, ms; infinite: never."""
+        first = self._deleveragings[0][0] if self._deleveragings else inf
+        return min(self._next_change, first)
+
+    def coarse_candle(self, leader: Any) -> tuple[int, float, float] | None:
+        """A mark candle coarser than the bars, whose range is still to be judged."""
+        return self._finder.coarse_candle(leader)
+
+    @property
+    def hears_warnings(self) -> bool:
+        """Whether a strategy wants to be warned of a margin ratio."""
+        return self._aftermath.hears
+
+    def keep_awake(self) -> None:
+        """Look at every bar from here on: for what asks at each one anyway."""
+        self._watch.is_off = True
 
     def check_submitted(self) -> None:
         """Accept or refuse the orders sent since the last bar."""

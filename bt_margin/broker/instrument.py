@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 from bt_margin.core.path import BarPath, Polyline
 
 from .series import Bar, CandleSeries, FundingSeries, mark_path
 
-__all__ = ["Instrument", "Stamp", "utc"]
+__all__ = ["DAY_MS", "Instrument", "Stamp", "utc"]
 
 _EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 
 def utc(milliseconds: float) -> datetime:
@@ -90,6 +90,48 @@ class Instrument:
         found = marks.at(bar.start)
         return None if found is None else (found[0], found[1][2], found[1][1])
 
+    @property
+    def marks(self) -> CandleSeries | None:
+        """Its mark candles; ``None``: mark is last."""
+        return self._marks
+
+    @property
+    def length_is_known(self) -> bool:
+        """Whether the length of a bar is certain, and not just the smallest seen."""
+        return self._length_is_known
+
+    @property
+    def has_funding_line(self) -> bool:
+        """Whether the feed brings funding as a line of its own."""
+        return hasattr(self.data.lines, "funding_rate")
+
+    @property
+    def next_stamp(self) -> float:
+        """The next funding stamp that was not yet given, ms; infinite: none."""
+        series = self._funding
+        if series is None or self._next_stamp >= len(series.times):
+            return inf
+        return series.times[self._next_stamp]
+
+    def start_of(self, time: float) -> int:
+        """The start (ms) of the bar of a Backtrader number."""
+        stamp = round((time - _EPOCH_DAY) * DAY_MS)
+        return stamp if self._opens_at_time else stamp - self._length
+
+    def number_of(self, moment: float) -> float:
+        """The Backtrader number of the bar that ends at a moment (ms)."""
+        stamp = moment - self._length if self._opens_at_time else moment
+        return _EPOCH_DAY + stamp / DAY_MS
+
+    def catch_up(self, ago: int) -> None:
+        """Take a bar that was slept through, ``ago`` bars before the feed's present."""
+        self._take((len(self.data) + ago, float(self.data.datetime[ago])), 0.0, ago)
+
+    @property
+    def seen(self) -> int:
+        """How many bars of the feed were brought or slept through, up to the last."""
+        return self._seen[0] if self._seen else 0
+
     def advance(self, size: float = 0.0) -> bool:
         """Take the feed's new bar; False: it brought none and stands still.
 
@@ -102,14 +144,18 @@ class Instrument:
         seen = (len(data), float(data.datetime[0]))
         if seen == self._seen:
             return False
+        self._take(seen, size)
+        return True
+
+    def _take(self, seen: tuple[int, float], size: float, ago: int = 0) -> None:
+        """Make the feed's bar at ``ago`` the bar of the moment."""
         self._measure(seen[1])
         self._seen = seen
-        self.bar = bar = self._read(seen[1], size)
+        self.bar = bar = self._read(seen[1], size, ago)
         detailed = self._detail.path(bar) if self._detail else None
         self.last = self.mark = detailed or bar.path()
         if self._marks is not None:
             self.mark = mark_path(bar, self.last, self._marks, self._detail)
-        return True
 
     def _measure(self, time: float) -> None:
         """Learn the length of a bar: the feed's own word, or the smallest spacing.
@@ -126,14 +172,14 @@ class Instrument:
             self._length_is_known = True
         elif self._seen is None:
             times = list(self.data.datetime.array)[:500]
-            steps = [round((b - a) * _DAY_MS) for a, b in pairwise(times) if b > a]
+            steps = [round((b - a) * DAY_MS) for a, b in pairwise(times) if b > a]
             self._length = min(steps, default=1)
             self._length_is_known = bool(steps)
         elif time > self._seen[1]:
-            step = round((time - self._seen[1]) * _DAY_MS)
+            step = round((time - self._seen[1]) * DAY_MS)
             self._length = step if self._length == 1 else min(self._length, step)
 
-    def _read(self, time: float, size: float) -> Bar:
+    def _read(self, time: float, size: float, ago: int) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""
         data = self.data
         # Ticks are the newest piece of a replayed bar. Elsewhere they can be those of
@@ -141,9 +187,9 @@ class Instrument:
         prices = []
         for name in ("open", "high", "low", "close"):
             tick = getattr(data, f"tick_{name}", None) if data.replaying else None
-            prices.append(float(getattr(data, name)[0] if tick is None else tick))
+            prices.append(float(getattr(data, name)[ago] if tick is None else tick))
         opened, high, low, closed = prices
-        stamp = round((time - _EPOCH_DAY) * _DAY_MS)
+        stamp = round((time - _EPOCH_DAY) * DAY_MS)
         start = stamp if self._opens_at_time else stamp - self._length
         return Bar(
             start,

@@ -118,6 +118,7 @@ def replenish(
     marks: Marks,
     rules: Mapping[str, AutoMargin],
     time: datetime,
+    order_margin: Number = 0,
 ) -> bool:
     """Add margin by the rules of the wallet's positions until it is safe.
 
@@ -129,6 +130,7 @@ def replenish(
         marks: mark by symbol.
         rules: by the key of a position; one without a rule gets nothing.
         time: UTC.
+        order_margin: what resting orders lock.
 
     Returns:
         Whether margin was added that brought the wallet above it.
@@ -139,7 +141,7 @@ def replenish(
         while rule:
             wanted = position.opening_margin * rule.initial_share
             room = position.entry_notional - account.balance(wallet)
-            amount = min(wanted, room, max_addable(account, key, marks))
+            amount = min(wanted, room, max_addable(account, key, marks, order_margin))
             if amount <= 0:
                 return False
             move_margin(account, key, amount, time=time, ref="auto margin")

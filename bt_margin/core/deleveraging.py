@@ -62,30 +62,41 @@ class DeleveragingStamp:
             fix = "give a share above 0 and up to 1"
             raise ParameterError("closed_share", self.closed_share, fix)
 
-    def settle(self, account: Account, marks: Marks) -> list[DeleveragingEvent]:
+    def settle(
+        self,
+        account: Account,
+        marks: Marks,
+        order_margin: Number = 0,  # noqa: ARG002
+    ) -> list[DeleveragingEvent]:
         """Close the share of every position of the symbol that gains."""
         held = account.positions_of(self.symbol)
         if not held:  # the feed may not have begun: it has no mark then
             return []
         price = marks(self.symbol) if self.price is None else self.price
+        winners = [p for p in held if p.unrealized_pnl(price) > 0]
+        closings = [(p, self._closed_size(p)) for p in winners]
         return [
-            self._close(account, position, price)
-            for position in held
-            if position.unrealized_pnl(price) > 0
+            self._close(account, position, closed, price)
+            for position, closed in closings
+            if closed
         ]
 
+    def _closed_size(self, position: Position) -> Number:
+        """The share in signed contracts, on the size step and never more."""
+        size = position.size
+        closed = position.contract.snapped_quantity(abs(size) * self.closed_share)
+        return closed if size > 0 else -closed
+
     def _close(
-        self, account: Account, position: Position, price: Number
+        self, account: Account, position: Position, closed: Number, price: Number
     ) -> DeleveragingEvent:
-        """Close the share of one position."""
+        """Close signed ``closed`` of one position."""
         contract, size = position.contract, position.size
         wallet = account.wallet_of(contract.key)
-        kept = contract.snapped_quantity(abs(size) * (1 - self.closed_share))
-        remaining = kept if size > 0 else -kept
         change = apply_fill(
             account,
             contract,
-            remaining - size,
+            -closed,
             price,
             leverage=position.leverage,
             mode=account.mode_of(contract.key),
@@ -95,11 +106,11 @@ class DeleveragingStamp:
         return DeleveragingEvent(
             time=self.time,
             symbol=self.symbol,
-            size=size - remaining,
+            size=closed,
             entry_price=position.entry_price,
             fill_price=price,
             pnl=change.realized_pnl,
             wallet=wallet.name,
-            remaining=remaining,
+            remaining=size - closed,
             leg=contract.leg,
         )

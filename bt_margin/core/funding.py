@@ -79,10 +79,13 @@ class FundingStamp:
     funding_rate: Number
     mark_price: Number | None = None
 
-    def settle(self, account: Account, marks: Marks) -> list[FundingEvent]:
+    def settle(
+        self, account: Account, marks: Marks, order_margin: Number = 0
+    ) -> list[FundingEvent]:
         """Pay the stamp, for every position of the symbol.
 
-        The mark is asked for only then: the feed may not have begun.
+        What resting orders lock (``order_margin``) is not available for it. The mark
+        is asked for only then: the feed may not have begun.
         """
         known = self.mark_price
         return [
@@ -92,7 +95,7 @@ class FundingStamp:
                 self.funding_rate,
                 marks(self.symbol) if known is None else known,
                 time=self.time,
-                available=account.available_balance(marks),
+                available=account.available_balance(marks, order_margin),
             )
             for position in account.positions_of(self.symbol)
         ]

@@ -16,7 +16,7 @@ from .wallet import Wallet
 
 __all__ = ["Liquidator", "liquidate"]
 
-_MOST_REDUCTIONS = 20  # in a row: a position that fails again is taken whole
+_MOST_REDUCTIONS = 200  # in a row: a bound on the work; after it all is taken
 
 
 def liquidate(
@@ -117,12 +117,10 @@ class Liquidator:
             pairs = _offset_pairs(whole)
             if pairs:
                 return pairs
-        reduced = [one for each in whole if (one := self._reduction(each, time))]
-        if reduced:
-            return reduced
         if policy.cross_scope is CrossScope.LARGEST_LOSS_FIRST:
-            return [min(whole, key=lambda one: one.position.unrealized_pnl(one.mark))]
-        return whole
+            whole = [min(whole, key=lambda one: one.position.unrealized_pnl(one.mark))]
+        reduced = [one for each in whole if (one := self._reduction(each, time))]
+        return reduced or whole
 
     def _reduction(self, closing: Closing, time: datetime) -> Closing | None:
         """The closing cut down to the policy's step; ``None``: all has to go."""

@@ -3,7 +3,7 @@
 At one moment: funding, then liquidation, then (by the caller) orders.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from .account import Account
@@ -37,6 +37,7 @@ class BarWalk:
     Attributes:
         share: of the bar elapsed so far.
         auto_margin: positions, by key, whose margin is added to by itself.
+        locked: what resting orders lock now.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BarWalk:
         self._liquidator = Liquidator(policy or LiquidationPolicy())
         self.share: Number = 1
         self.auto_margin: dict[str, AutoMargin] = {}
+        self.locked: Callable[[], Number] = int
         self._marks: dict[str, Number] = {}
         self._paths: Mapping[str, Polyline] = {}
         self._stamps: list[Stamp] = []
@@ -174,8 +176,9 @@ class BarWalk:
         if self.share < 0:
             events += self._settle_until(BEFORE_OPEN)
         else:
-            crossing = self._first_liquidation(stop)
-            if crossing is not None and not self._has_stamp(crossing[0]):
+            crossing, due = self._first_liquidation(stop), self._held_stamps()
+            # Funding of that very moment comes before the liquidation.
+            if crossing and all(stamp.share != crossing[0] for stamp in due):
                 share, wallet = crossing
                 self._move(share)
                 self._jump_is_ahead = share == stop
@@ -184,10 +187,6 @@ class BarWalk:
                 return events
         self._move(stop)
         return events + self._settle_until(stop) + self._liquidate_due()
-
-    def _has_stamp(self, share: Number) -> bool:
-        """Whether a stamp is due just then: funding comes before liquidation."""
-        return any(s.share == share for s in self._held_stamps())
 
     def _held_stamps(self) -> list[Stamp]:
         """The stamps ahead of symbols that have a position."""
@@ -212,7 +211,7 @@ class BarWalk:
     def _pay(self, stamp: Stamp) -> list[Event]:
         """Settle one stamp, and note which wallets it took from."""
         wallets = {w.name: w for w in (self.account.shared, *self.account.wallets())}
-        events: list[Event] = [*stamp.settle(self.account, self.mark)]
+        events: list[Event] = [*stamp.settle(self.account, self.mark, self.locked())]
         for event in events:
             if isinstance(event, FundingEvent):
                 shared, rest = event.from_shared, event.payment - event.from_shared
@@ -245,6 +244,7 @@ class BarWalk:
     def _liquidate(self, wallet: Wallet, cause: Cause) -> list[Event]:
         """Liquidate a wallet, unless margin that is added by itself saves it."""
         where = (self.account, wallet, self.mark)
-        if replenish(*where, self.auto_margin, self.time):
+        rules, time = self.auto_margin, self.time
+        if rules and replenish(*where, rules, time, self.locked()):
             return []
-        return [*self._liquidator.liquidate(*where, time=self.time, cause=cause)]
+        return [*self._liquidator.liquidate(*where, time=time, cause=cause)]

@@ -357,6 +357,8 @@ BINANCE_USDM = Venue(
         "freqtrade exchange/binance_leverage_brackets.json @778f0d9d0a83 (of 2021)",
     ),
     unverified=(
+        "funding rates come as data: since 2025-09-18 the venue divides the rate of an"
+        " interval of N hours by 8 / N, which is in them",
         "a tier table is taken from the day it was seen to the day the next one was;"
         " only 2025-08-19 is the day of a change, and it is that of BTC alone",
         "the tiers of 2021-09 stand for all days before 2023-07, 2019 and 2020 too",

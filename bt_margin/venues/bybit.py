@@ -29,35 +29,27 @@ from bt_margin.core.policy import (
     Settlement,
     TierStep,
 )
-from bt_margin.core.tiers import Tier, TierTable
+from bt_margin.core.tiers import TierTable
 from bt_margin.core.wallet import FundingSource
 
+from .brackets import bracket_table
 from .rules import ContractKind, Controls, OrderMarginRule, Revision
 from .venue import Venue
 
 __all__ = ["BYBIT"]
 
 
-def _table(*rows: tuple[float, float, float, float]) -> TierTable:
-    """From (notional cap, maintenance margin rate, max leverage, deduction)."""
-    floors = [0.0, *(cap for cap, *_ in rows)]
-    return TierTable(
-        Tier(floor, cap, rate, leverage, deduction)
-        for floor, (cap, rate, leverage, deduction) in zip(floors, rows, strict=False)
-    )
-
-
 _ETH = TierTable.flat(0.005, max_leverage=100)
-_BTC = _table(
+_BTC = bracket_table(
     (300_000, 0.0033, 150, 0),
     (2_000_000, 0.005, 100, 510),
     (2_600_000, 0.0056, 90, 1_710),
 )
-_BTC_EARLY_2025 = _table(
+_BTC_EARLY_2025 = bracket_table(
     (2_000_000, 0.005, 100, 0),
     (2_600_000, 0.0056, 90, 1_200),
 )
-_BTC_USD = _table(
+_BTC_USD = bracket_table(
     (150, 0.005, 100, 0),
     (300, 0.01, 66.67, 0.75),
 )

@@ -4,11 +4,11 @@
   so is the least initial margin: no tiers.
 * An isolated position is a subaccount of its own. One position per market.
 * Liquidation: in the market at the "fillable price", worse than the oracle by 1.5
-  times the maintenance fraction times the share of maintenance that is lost, until the
-  account meets its maintenance again. A fee of up to 1.5 % of what is closed goes to
-  the insurance fund, never more than what is left; what remains stays with the trader.
-  A negative account is closed at its bankruptcy price, and each position has a part of
-  it in proportion to its maintenance.
+  times the maintenance fraction times the share of maintenance that is lost, a tenth
+  of the position at a time (below 1,000 USDC all of it). A fee of up to 1.5 % of what
+  is closed goes to the insurance fund, never more than what is left; what remains
+  stays with the trader. A negative account is closed at its bankruptcy price, and each
+  position has a part of it in proportion to its maintenance.
 * Funding every hour.
 
 Fractions of BTC, ETH and SOL as of 2025-12.
@@ -19,8 +19,8 @@ from datetime import date
 from bt_margin.core.adjust import RemovalRule
 from bt_margin.core.contract import Basis
 from bt_margin.core.policy import (
-    CompliantStep,
     CrossScope,
+    FractionStep,
     LiquidationPolicy,
     OrderScope,
     Settlement,
@@ -56,7 +56,7 @@ DYDX = Venue(
         cancel=OrderScope.ADDING,
         fee_rate=_LIQUIDATION_FEE_RATE,
         spread_rate=1.5,
-        step=CompliantStep(margin_ratio=0.95, cost_rate=_LIQUIDATION_FEE_RATE),
+        step=FractionStep(fraction=0.1, above_notional=1_000),
         cross_scope=CrossScope.LARGEST_LOSS_FIRST,
     ),
     rounding="requirements up to a millionth of a USDC, which is not done here",
@@ -74,9 +74,10 @@ DYDX = Venue(
         "leverage is a setting of this program: at the venue a position needs its"
         " market's fraction, whatever a trader has in mind",
         "marks stand for oracle prices",
-        "the venue closes 10 % of a position and at most 100,000 USDC in each block;"
-        " here what is needed goes at once, to a margin ratio of 95 % were there no"
-        " spread; BTC and ETH free less than the fee may be, and go whole",
+        "the venue closes 10 % of a position in each block until the account meets its"
+        " maintenance, and at most 100,000 USDC; here 10 % of any size, and where that"
+        " does not do at once, as for BTC and ETH, whose fee may be more than closing"
+        " frees, the rest",
         "of several positions the one with the largest loss is first; by which order"
         " the venue goes was not read",
         "the page prints the fillable price for one side; for shorts it is read as"

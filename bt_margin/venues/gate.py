@@ -23,8 +23,9 @@ from bt_margin.core.policy import (
     Settlement,
     TierStep,
 )
-from bt_margin.core.tiers import Tier, TierTable
+from bt_margin.core.tiers import TierTable
 
+from .brackets import bracket_table
 from .rules import ContractKind, OrderMarginRule, Revision
 from .venue import Venue
 
@@ -33,17 +34,8 @@ __all__ = ["GATE"]
 _CLOSING_FEE = 0.00075
 
 
-def _table(*rows: tuple[float, float, float, float]) -> TierTable:
-    """From (notional cap, maintenance margin rate, max leverage, deduction)."""
-    floors = [0.0, *(cap for cap, *_ in rows)]
-    return TierTable(
-        Tier(floor, cap, rate, leverage, deduction)
-        for floor, (cap, rate, leverage, deduction) in zip(floors, rows, strict=False)
-    )
-
-
 _ETH = TierTable.flat(0.005, max_leverage=100)
-_BTC = _table(
+_BTC = bracket_table(
     (500_000, 0.003, 200, 0),
     (1_000_000, 0.0035, 150.01, 250),
     (1_500_000, 0.004, 125, 750),
@@ -51,7 +43,7 @@ _BTC = _table(
     (3_000_000, 0.005, 100, 2_500),
 )
 _BTC_BEFORE = TierTable.flat(0.005, max_leverage=100)
-_BTC_USD = _table((3, 0.005, 100, 0))
+_BTC_USD = bracket_table((3, 0.005, 100, 0))
 
 GATE = Venue(
     name="gate",

@@ -17,24 +17,15 @@ from datetime import date
 
 from bt_margin.core.contract import Basis
 from bt_margin.core.policy import LiquidationPolicy, OrderScope, Settlement
-from bt_margin.core.tiers import Tier, TierTable
 
+from .brackets import level_table
 from .rules import ContractKind, Controls, OrderMarginRule
 from .venue import Venue
 
 __all__ = ["KUCOIN_FUTURES"]
 
 
-def _levels(*rows: tuple[float, float, float]) -> TierTable:
-    """From (notional cap, maintenance margin rate, max leverage)."""
-    floors = [0.0, *(cap for cap, _, _ in rows)]
-    return TierTable(
-        Tier(floor, cap, rate, leverage, 0)
-        for floor, (cap, rate, leverage) in zip(floors, rows, strict=False)
-    )
-
-
-_BTC = _levels(
+_BTC = level_table(
     (100_000, 0.004, 125),
     (500_000, 0.005, 100),
     (1_000_000, 0.007, 75),

@@ -51,8 +51,8 @@ class Venue:
         order_margin: what resting orders lock.
         controls: what a trader may change meanwhile.
         funding_source: who pays the funding of an isolated position first.
-        funding_hours: hours from stamp to stamp, unless the data says otherwise.
-        first_funding_hour: of the day, UTC.
+        funding_hours: hours from stamp to stamp, for display: stamps come as data.
+        first_funding_hour: of the day, UTC, for display.
         liquidation: what the venue does below maintenance.
         rounding: how the venue rounds, in words; its display only.
         revisions: rules that held earlier, the latest first.

@@ -382,10 +382,15 @@ def test_where_the_venue_says_so_only_the_next_fill_has_the_new_leverage() -> No
 
 
 def test_a_higher_leverage_that_would_liquidate_is_refused() -> None:
-    """At 97 the position has lost 30; at 30x it would stand on 33.33, 5 required."""
+    """At 97 the position has lost 30; at 30x it would stand on 33.33.
+
+    Initial margin at mark is 970 / 30 = 32.33 then, of which 100 - 30 are there: 37.67
+    can go, and not the 66.67 that 30x lets go.
+    """
     plan = {0: [LONG], 2: [tried("set_leverage", 30)]}
     result = s.run([*CALM, s.flat(97)], plan, broker())
-    assert "which liquidates it: choose a lower one" in str(result.said["it"])
+    words = "would take 66.666667 of margin from A: 37.666667 can be removed"
+    assert words in str(result.said["it"])
     assert result.said["before"] == result.said["after"]
 
 

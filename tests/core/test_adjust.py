@@ -280,3 +280,13 @@ def test_what_is_added_by_itself_is_bounded(
     assert account.wallet_balance == total
     assert account.balance(account.shared) >= 0
     assert account.balance(wallet) <= account.positions["A"].entry_notional
+
+
+def test_margin_that_orders_lock_is_not_added_by_itself() -> None:
+    # 10 at 100 at 10x: 900 are shared, of which 860 are locked. At 90 nothing is left
+    # of the 100, and 9 are required: the 40 that are free are added, and save it.
+    account = opened()
+    rules, wallet = {"A": AutoMargin()}, account.wallet_of("A")
+    assert replenish(account, wallet, at(A=90), rules, NOON, exact(860))
+    assert account.balance(wallet) == 140
+    assert not replenish(account, wallet, at(A=86), rules, NOON, exact(860))

@@ -125,11 +125,17 @@ def test_another_symbol_is_left_alone() -> None:
     assert stamp(symbol="B").settle(opened(10), at(120)) == []
 
 
-def test_what_stays_is_on_the_size_step() -> None:
+def test_what_is_closed_is_on_the_size_step_and_never_more() -> None:
     account = opened(10, size_step=exact(4))
-    # 0.3 of 10 would leave 7: 4 is the step below.
-    (event,) = stamp("0.3").settle(account, at(120))
-    assert (event.size, event.remaining) == (6, 4)
+    # 0.5 of 10 are 5: 4 is the step below.
+    (event,) = stamp("0.5").settle(account, at(120))
+    assert (event.size, event.remaining) == (4, 6)
+
+
+def test_a_share_below_the_size_step_closes_nothing() -> None:
+    account = opened(10, size_step=exact(4))
+    assert stamp("0.3").settle(account, at(120)) == []
+    assert account.positions["A"].size == 10
 
 
 @pytest.mark.parametrize("share", [0, -1, "1.01"])

@@ -203,3 +203,11 @@ def test_the_funding_of_opposite_legs_sums_to_nothing(
     events = stamp(rate).settle(account, at(mark))
     assert sum(event.payment for event in events) == 0
     assert account.wallet_balance == before
+
+
+def test_what_orders_lock_is_not_available_for_funding() -> None:
+    # 1 % of 1,000 is 10; 1,000 less 100 of margin are shared, 896 of them locked.
+    account = opened(1_000, 10)
+    (event,) = stamp("0.01").settle(account, at(100), exact(896))
+    assert (event.payment, event.from_shared) == (-10, -4)
+    assert account.ledger.balances == {SHARED: 896, "isolated:BTC": 94}

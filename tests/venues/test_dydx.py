@@ -1,6 +1,7 @@
 """``dydx``: answers of its documentation, and the fillable price."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from bt_margin.core.account import Account
 from bt_margin.core.liquidation import Cause, LiquidationEvent
 from bt_margin.core.liquidator import liquidate
 from bt_margin.core.tiers import TierTable
-from bt_margin.venues import PositionMode
+from bt_margin.venues import PositionMode, Venue
 
 Hold = Callable[..., Account]
 
@@ -18,14 +19,16 @@ DYDX = get_venue("dydx")
 NOW = datetime(2025, 12, 1, tzinfo=UTC)
 
 
-def liquidated(account: Account, marks: dict[str, float]) -> list[LiquidationEvent]:
+def liquidated(
+    account: Account, marks: dict[str, float], page: Venue = DYDX
+) -> list[LiquidationEvent]:
     return liquidate(
         account,
         account.shared,
         marks.__getitem__,
         time=NOW,
         cause=Cause.PRICE,
-        policy=DYDX.liquidation,
+        policy=page.liquidation,
     )
 
 
@@ -76,21 +79,34 @@ def test_a_long_of_btc_by_hand(hold: Hold) -> None:
 )
 def test_the_fillable_price(hold: Hold, size: float, mark: float, fill: float) -> None:
     account = hold(DYDX, 1_000, {"size": size, "entry": 50_000})
-    [event] = liquidated(account, {"BTCUSDT": mark})
+    whole = replace(DYDX, liquidation=replace(DYDX.liquidation, step=None))
+    [event] = liquidated(account, {"BTCUSDT": mark}, whole)
     assert event.fill_price == pytest.approx(fill)
     # 1.5 % would be more than the 359 (341) that are left: the fee takes them.
     assert event.fee == pytest.approx(abs(fill - mark) - 500)
     assert account.balance(account.shared) == pytest.approx(0)
 
 
-def test_a_market_that_asks_for_more_is_closed_in_part(hold: Hold) -> None:
-    # 100,000 at 6 % with 6,000: k of it stays where
-    # 0.95 * (6,000 - (1 - k) * 1,500) = k * 6,000: k = 4,275 / 4,575
+def test_a_tenth_is_closed_where_that_does(hold: Hold) -> None:
+    # 100,000 at 6 % with 6,000: a tenth costs 1.5 % of 10,000, and 5,850 stand against
+    # 5,400.
     ltc = {"symbol": "LTC-USD", "size": 1_000, "entry": 100}
     account = hold(DYDX, 6_000, ltc)
     [event] = liquidated(account, {"LTC-USD": 100})
-    assert event.remaining == pytest.approx(1_000 * 4_275 / 4_575)
-    assert event.fee == pytest.approx(-1_500 * 300 / 4_575)
+    assert event.remaining == pytest.approx(900)
+    assert event.fee == pytest.approx(-150)
+    assert account.balance(account.shared) == pytest.approx(5_850)
+
+
+def test_the_largest_loss_goes_first(hold: Hold) -> None:
+    # 1,000 LTC from 100 have lost 9,000 at 91, 1,000 DOGE from 50 have 1,000 at 49:
+    # 140,000 at 6 % ask for 8,400, and 18,400 - 10,000 are there.
+    ltc = {"symbol": "LTC-USD", "size": 1_000, "entry": 100}
+    doge = {"symbol": "DOGE-USD", "size": 1_000, "entry": 50}
+    account = hold(DYDX, 18_400, doge, ltc)
+    [event] = liquidated(account, {"LTC-USD": 91, "DOGE-USD": 49})
+    assert event.symbol == "LTC-USD"
+    assert event.remaining == pytest.approx(900)
 
 
 def test_a_negative_account_ends_at_bankruptcy(hold: Hold) -> None:

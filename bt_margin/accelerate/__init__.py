@@ -1,0 +1,1 @@
+"""Speed without meaning: take this room away and only the time of a run changes."""
