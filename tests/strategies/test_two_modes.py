@@ -165,7 +165,13 @@ def test_a_jump_over_the_stop_of_an_event_costs_the_margin_at_most() -> None:
     # A stop entry fills in the jump up; the next bar falls through the liquidation of
     # the isolated long, which loses its margin, and further on cross margin.
     closes = [100.0, 100.5] * 6 + [100.0, 106.0, 107.0, 90.0, 90.0, 90.0]
-    words = {"period": 5, "risk": 1.0, "entry_atr": 4.0, "stop_atr": 40.0, "hold": 9}
+    words: dict[str, Any] = {
+        "period": 5,
+        "risk": 1.0,
+        "entry_atr": 4.0,
+        "stop_atr": 40.0,
+        "hold": 9,
+    }
     words |= {"event": "2025-03-03 00:14", "lead": 2}
     trade = load("event_trade", "EventTrade")
     isolated = run(trade, "isolated", 10, closes, **words)
