@@ -12,10 +12,14 @@ import backtrader as bt
 import pytest
 from click.testing import CliRunner
 
+import bt_margin
+from bt_margin import compare, sample_market
 from bt_margin.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXT = (README, re.MULTILINE)
+SLOW = pytest.mark.slow
 
 
 def blocks(language: str) -> list[str]:
@@ -142,10 +146,90 @@ def test_btrun_guards_sizes_and_analyses_an_unchanged_file(
     run = shell(command + " --hook watch.py:watch", folder)
     watched, *rest = run.stdout.splitlines()
     assert watched == "IsolatedBroker 25 DailyLossCap TopUp"
-    assert any(line.startswith("DrawDown") for line in rest)
+    assert any(line == "Margin:" for line in rest)
     if not strategy or "SCALPER" not in strategy:  # the scalper sizes itself
         # 5 % of 10,000 carry 25 times as much.
         assert rest[-1] == "first order 12500"
+
+
+ROW = re.compile(
+    r"^\| \[`(?P<file>\w+)`\]\(strategies/(?P=file)\.py\): .+? \| (?P<leverage>\d+)x"
+    r" \| (?P<isolated>[^|]+\|[^|]+\|[^|]+?) \| (?P<cross>[^|]+\|[^|]+\|[^|]+?) \|$",
+    re.MULTILINE,
+)
+ROWS = {row["file"]: row for row in ROW.finditer(README)}
+QUICK = ("lottery_ticket", "top_up")
+
+
+def test_every_strategy_has_a_row() -> None:
+    files = sorted(path.stem for path in (ROOT / "strategies").glob("*.py"))
+    assert list(ROWS) == files
+
+
+@pytest.mark.parametrize(
+    "file",
+    [name if name in QUICK else pytest.param(name, marks=SLOW) for name in ROWS],
+)
+def test_a_strategy_does_what_its_row_says(file: str) -> None:
+    (command,) = re.findall(r"^bt-margin compare (strategies/.* --modes.*)$", *TEXT)
+    row, path = ROWS[file], ROOT / "strategies" / f"{file}.py"
+    assert command.split()[-2:] == ["--modes", "isolated,cross"]
+    (leverage,) = re.findall(r'\("leverage", ([\d.]+)\)', path.read_text("utf-8"))
+    assert float(leverage) == float(row["leverage"])
+    modes = ("isolated", "cross")
+    result = compare(path, sample_market(), leverage=float(leverage), modes=modes)
+    for run in result.runs:
+        figures = run.figures
+        shown = [
+            f"{figures.final_balance:,.2f}",
+            str(figures.liquidations),
+            f"{abs(figures.worst_loss_on_margin):.1%}",
+        ]
+        assert [cell.strip() for cell in row[run.mode].split("|")] == shown
+
+
+ACCOUNT = re.compile(r"^\| `(\w+)` \| ([\w, ]+) \| ([\w, ]+) \| ([\w, -]+) \|$", re.M)
+
+
+def test_the_venues_are_what_their_pages_say() -> None:
+    rows = {name: cells for name, *cells in ACCOUNT.findall(README)}
+    assert list(rows) == list(bt_margin.venue_names())
+    for name, cells in rows.items():
+        venue = bt_margin.get_venue(name)
+        listed = (venue.kinds, venue.margin_modes, venue.position_modes)
+        words = [", ".join(map(str, one)).replace("_", "-") for one in listed]
+        assert cells == words
+
+
+def test_the_methods_asked_and_acted_by_are_there() -> None:
+    section = README.partition("## Ask and act")[2].partition("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in section.splitlines() if "|" in line]
+    calls = re.findall(r"`broker\.(\w+)(?:\(([^`]*)\))?`", " ".join(first_cells))
+    assert len(calls) >= 25
+    broker = bt_margin.IsolatedBroker()
+    for name, words in calls:
+        member = getattr(broker, name)
+        if not callable(member):
+            continue
+        known = inspect.signature(member).parameters
+        given = re.findall(r"(\w+)(?:=([^,]+))?", words)
+        for word, default in given if name != "close_leg" else ():
+            if not default:
+                assert word in known
+            elif word in known and default != word:
+                assert str(known[word].default) == default
+    documented = {name for name, _ in calls}
+    designed = {
+        *("liquidation_price", "bankruptcy_price", "margin_ratio", "margin_balance"),
+        *("maintenance_margin", "initial_margin", "wallet_balance", "what_if"),
+        *("available_balance", "leverage_setting", "margin_mode_of", "max_size"),
+        *("ledger", "liquidations", "fundings", "add_margin", "remove_margin"),
+        *("set_leverage", "set_margin_mode", "set_auto_margin", "add_cash"),
+        *("get_leg", "close_leg"),
+    }
+    assert designed <= documented
+    hooks = set(re.findall(r"`notify_(\w+)\(event\)`", " ".join(first_cells)))
+    assert hooks == {"liquidation", "funding", "margin_warning", "deleveraging"}
 
 
 def test_the_guarded_strategies_know_no_margin() -> None:

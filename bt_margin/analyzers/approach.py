@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bt_margin.broker.instrument import Instrument, utc
+from bt_margin.broker.volatility import RollingTrueRange
 from bt_margin.core.account import Account
 from bt_margin.core.contract import Basis
 from bt_margin.core.path import Polyline
@@ -19,7 +20,6 @@ from bt_margin.core.wallet import Wallet
 
 from .positions import Fill
 from .record import Approach, PositionRecord
-from .true_range import TrueRange
 
 __all__ = ["ApproachWatch"]
 
@@ -48,12 +48,12 @@ class ApproachWatch:
     def __init__(self, broker: Any, period: int) -> None:
         self._broker = broker
         self._instruments: dict[str, list[Instrument]] = {}
-        self._ranges: dict[str, TrueRange] = {}
+        self._ranges: dict[str, RollingTrueRange] = {}
         for feed in broker.feeds:
             instrument = broker.instrument(feed)
             self._instruments.setdefault(instrument.symbol, []).append(instrument)
             if broker.leader(feed) is feed:
-                self._ranges[instrument.symbol] = TrueRange(feed, period)
+                self._ranges[instrument.symbol] = RollingTrueRange(feed, period)
         self._seen: dict[Instrument, Polyline | None] = {}
         self._paths: dict[str, Polyline] = {}  # of the bar, of symbols that have one
         self._marks: dict[str, float] = {}  # at the end of the bar before

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
+from pprint import PrettyPrinter
 from typing import Any
 
 import backtrader as bt
@@ -89,6 +90,8 @@ class Margin(bt.Analyzer):
         self._fills: list[Fill] = []
         self._value = self._fund = 0.0
         self._decimals = 2
+        self._ruins: list[int] = []  # bars in which a new fund began
+        self._ruins_seen = 0
         self._has_margin = isinstance(broker, MarginBroker) and (
             broker.p.margin_mode != "off"
         )
@@ -134,6 +137,9 @@ class Margin(bt.Analyzer):
         series["value"].append(self._value)
         series["fund_value"].append(self._fund)
         if self._has_margin:
+            if self.strategy.broker.ruins > self._ruins_seen:
+                self._ruins_seen = self.strategy.broker.ruins
+                self._ruins.append(len(series["time"]) - 1)
             self._measure()
             self._follower.follow(self._fills)
             self._fills.clear()
@@ -222,12 +228,14 @@ class Margin(bt.Analyzer):
 
         They are those of a share of the fund, as Backtrader's ``TimeReturn`` with
         ``fund=True`` gives them: a deposit is no gain. Without deposits they compound
-        to end over start balance.
+        to end over start balance. A loss of everything is -1 also where
+        ``on_liquidation="refill"`` began a new fund in the same bar, which stock
+        analyzers do not see.
 
         Args:
             every: pandas' word for the period; ``None``: each bar.
         """
-        return returns_of(self._series, self._fund_start, every)
+        return returns_of(self._series, self._fund_start, every, self._ruins)
 
     def tearsheet(self, path: str | Path, **words: Any) -> None:
         """Write quantstats' page of the daily returns.
@@ -251,6 +259,34 @@ class Margin(bt.Analyzer):
         if bridge is None:
             return str(self.rets["note"])
         return statement_of(bridge, self._decimals if decimals is None else decimals)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print the statement and the rest of the result, but for the series.
+
+        Args:
+            args: of Backtrader's ``WriterFile``.
+            kwargs: of it, too, such as ``out``.
+        """
+        writer = bt.WriterFile(*args, **kwargs)
+        writer.start()
+        writer.writelines([f"{type(self).__name__}:", *self.text().splitlines()])
+        writer.writedict(self._told())
+        writer.stop()
+
+    def pprint(self, stream: Any = None, **kwargs: Any) -> None:
+        """Print the result as Python's ``pprint`` does, but for the series.
+
+        Args:
+            stream: where to; ``None``: standard output.
+            kwargs: further words of ``PrettyPrinter``.
+        """
+        printer = PrettyPrinter(stream=stream, **kwargs)
+        printer.pprint({"bridge": self.rets["bridge"], **self._told()})
+
+    def _told(self) -> dict[str, Any]:
+        """The result without the bridge and the series."""
+        left_out = ("bridge", "series")
+        return {key: self.rets[key] for key in self.rets if key not in left_out}
 
     def __str__(self) -> str:
         return self.text()

@@ -22,21 +22,29 @@ def frame_of(series: Mapping[str, "array[float]"]) -> pd.DataFrame:
 
 
 def returns_of(
-    series: Mapping[str, "array[float]"], start: float, every: str | None
+    series: Mapping[str, "array[float]"],
+    start: float,
+    every: str | None,
+    ruins: Iterable[int] = (),
 ) -> pd.Series:
     """Returns of the fund's share price, which deposits do not move.
 
     Args:
         series: with ``time`` and ``fund_value``.
-        start: share price before the first bar.
+        start: share price before the first bar, and of every new fund.
         every: pandas' word for the period, such as ``"D"``; ``None``: each bar.
+        ruins: numbers of the bars in which a deposit began a new fund after ruin.
     """
     prices = frame_of(series)["fund_value"]
+    lives = prices > _WORTHLESS
+    lived = lives.shift(fill_value=True)
+    before = prices.shift(fill_value=start).where(lived, start)
+    returns = (prices / before - 1).where(lives | lived, 0.0)
+    for bar in ruins:
+        if lives.iloc[bar] and lived.iloc[bar]:  # lost and refilled within the bar
+            returns.iloc[bar] = -1.0
     if every is not None:
-        prices = prices.resample(every).last().ffill()
-    before = prices.shift(fill_value=start)
-    lives = before > _WORTHLESS
-    returns = (prices / before.where(lives, 1.0) - 1).where(lives, 0.0)
+        returns = (1 + returns).resample(every).prod() - 1
     return returns.rename("return")
 
 

@@ -142,6 +142,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self.fundings: list[FundingEvent] = []
         self.deleveragings: list[DeleveragingEvent] = []
         self.refills: list[float] = []
+        self.ruins = 0
         self.guard_actions: list[GuardAction] = []
         self._terms: dict[Any, Terms] = {}
         self._chosen_leverage: dict[Any, float] = {}
@@ -406,6 +407,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             )
         wiped_out = self._value == _WIPED_OUT
         if wiped_out:  # shares that are worth nothing: the deposit starts a new fund
+            self.ruins += 1
             self._fundshares = amount / self.p.fundstartval
         else:
             self._fundshares += amount / self._fundval

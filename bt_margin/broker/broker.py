@@ -69,6 +69,7 @@ class MarginBroker(FillingBroker):
         deleveragings: every `DeleveragingEvent` so far.
         guard_actions: what guards did, see `bt_margin.guards`.
         refills: what ``on_liquidation="refill"`` put in, each time.
+        ruins: how often a deposit began a new fund, after everything was lost.
         ambiguities: every bar so far that could have gone two ways.
         late_fills: fills that the queue made after something that the path met later;
             with ``fill_order="path"`` there are none.

@@ -1,6 +1,7 @@
 """Preview: what the account would be after an order, without sending it."""
 
 from dataclasses import dataclass
+from math import nextafter
 from typing import Any
 
 from bt_margin.core.account import Account
@@ -145,7 +146,10 @@ class Previewing:
                 fork, terms, sign * against, at, terms.fee(against, at, is_maker=False)
             )
         most = self._desk.most_openable(fork, terms, sign, at)
-        return float(terms.contract.snapped_quantity(against + most))
+        whole = against + most
+        while whole - against > most:  # the sum was rounded up
+            whole = nextafter(whole, 0.0)
+        return float(terms.contract.snapped_quantity(whole))
 
     def _terms_of_leg(self, data: Any, side: str | None) -> Terms:
         terms: Terms = self.terms(data)

@@ -89,12 +89,17 @@ def _print_bounds(console: Console, comparison: Comparison) -> None:
         )
 
 
-def _shown_figures(run: Run) -> dict[str, str]:
-    """The figures of a run by their heading, as a person reads them."""
+def _shown_figures(comparison: Comparison, run: Run) -> dict[str, str]:
+    """The figures of a run by their heading, as a person reads them.
+
+    What was put in stands there where it was anything, in any run.
+    """
     figures = run.figures
     use = figures.peak_margin_use
+    has_deposits = any(one.figures.put_in for one in comparison.runs)
     return {
         "final\nbalance": f"{figures.final_balance:,.2f}",
+        **({"put\nin": f"{figures.put_in:,.2f}"} if has_deposits else {}),
         "return": f"{figures.total_return:+.1%}",
         "max\ndrawdown": f"{figures.max_drawdown:.1%}",
         "trades": str(figures.trades),
@@ -118,7 +123,8 @@ def _print_figures(console: Console, comparison: Comparison) -> None:
         comparison.runs, key=lambda run: (run.venue, run.leverage)
     ):
         place = f"{venue} " if _has_several(comparison) else ""
-        console.print(_narrow_table(f"{place}{leverage:g}x", list(runs)))
+        title = f"{place}{leverage:g}x"
+        console.print(_narrow_table(comparison, title, list(runs)))
 
 
 def _wide_table(comparison: Comparison) -> Table:
@@ -129,7 +135,7 @@ def _wide_table(comparison: Comparison) -> Table:
                 **_venue(comparison, run.venue),
                 "leverage": f"{run.leverage:g}x",
                 "mode": run.mode,
-                **_shown_figures(run),
+                **_shown_figures(comparison, run),
             }
             for run in comparison.runs
         ],
@@ -137,13 +143,13 @@ def _wide_table(comparison: Comparison) -> Table:
     )
 
 
-def _narrow_table(title: str, runs: Sequence[Run]) -> Table:
+def _narrow_table(comparison: Comparison, title: str, runs: Sequence[Run]) -> Table:
     """One column for each mode of a venue and leverage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)
     for run in runs:
         table.add_column(run.mode, justify="right")
-    columns = [_shown_figures(run) for run in runs]
+    columns = [_shown_figures(comparison, run) for run in runs]
     for heading in columns[0]:
         words = heading.replace("-\n", "").replace("\n", " ")
         table.add_row(words, *(column[heading] for column in columns))

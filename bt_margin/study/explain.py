@@ -40,9 +40,12 @@ def explain(runs: Iterable[Run]) -> list[str]:
 def _venues(at: str, runs: Sequence[Run]) -> str:
     """How the venues differ under one leverage and mode."""
     first = runs[0].figures
-    finals = {run.venue: run.figures.final_balance for run in runs}
-    left = _extremes(finals, "highest final balance at {}, lowest at {}", _money)
-    left = left or f"a final balance of {_money(first.final_balance)} at every venue"
+    finals = {run.venue: _own_balance(run) for run in runs}
+    what = "final balance"
+    if any(run.figures.put_in for run in runs):
+        what += " less what was put in"
+    left = _extremes(finals, f"highest {what} at {{}}, lowest at {{}}", _money)
+    left = left or f"a {what} of {_money(_own_balance(runs[0]))} at every venue"
     if runs[0].mode == "off":
         return f"{at} only the taker fee differs between venues: {left}."
     counts = {run.venue: run.figures.liquidations for run in runs}
@@ -197,17 +200,27 @@ def _positions(count: int) -> str:
 def _outcome(isolated: Run, cross: Run) -> str:
     gap = _gap(isolated, cross)
     better = "isolated" if gap > 0 else "cross"
-    ends = (
-        f"isolated ended with {_money(isolated.figures.final_balance)}, cross with"
-        f" {_money(cross.figures.final_balance)}"
-    )
+    ends = f"isolated ended with {_end(isolated)}, cross with {_end(cross)}"
     return ends + (
         f": {better} kept {_money(abs(gap))} more" if abs(gap) >= _CENT else ""
     )
 
 
+def _end(run: Run) -> str:
+    """The final balance, and what of it was put in after the start."""
+    put_in = run.figures.put_in
+    words = "taken out" if put_in < 0 else "put in"
+    later = f" ({_money(abs(put_in))} {words} after the start)" if put_in else ""
+    return _money(run.figures.final_balance) + later
+
+
+def _own_balance(run: Run) -> float:
+    """The final balance less what was put in after the start."""
+    return run.figures.final_balance - run.figures.put_in
+
+
 def _gap(isolated: Run, cross: Run) -> float:
-    return isolated.figures.final_balance - cross.figures.final_balance
+    return _own_balance(isolated) - _own_balance(cross)
 
 
 def _when(time: datetime) -> str:

@@ -17,9 +17,11 @@ class Figures:
 
     Attributes:
         final_balance: all wallets and unrealized PnL at the end.
-        total_return: gain over the starting cash, a fraction of it.
-        max_drawdown: deepest fall of the balance from its peak, a fraction of the
-            peak; above 1 where stock accounting goes below zero.
+        put_in: deposits after the start, refills among them, less withdrawals (-).
+        total_return: gain over the starting cash, a fraction of it; what was put in is
+            no gain, so below -1 where more than the starting cash was lost.
+        max_drawdown: deepest fall of the balance, less what was put in by then, from
+            its peak, a fraction of the peak; above 1 where more than that was lost.
         lowest_balance: lowest balance at a bar's end.
         trades: closed trades.
         liquidations: positions liquidated.
@@ -35,6 +37,7 @@ class Figures:
     """
 
     final_balance: float
+    put_in: float
     total_return: float
     max_drawdown: float
     lowest_balance: float
@@ -76,10 +79,13 @@ def figures_of(
     totals = sums_by_kind(ledger)
     fees = totals[LedgerEntryKind.FEE] + totals[LedgerEntryKind.LIQUIDATION_FEE]
     bars = len(recorder.available)
+    put_in = recorder.put_in[-1] if recorder.put_in else 0.0
+    made = [b - p for b, p in zip(recorder.values, recorder.put_in, strict=True)]
     return Figures(
         final_balance=final_balance,
-        total_return=final_balance / cash - 1,
-        max_drawdown=_max_drawdown([cash, *recorder.values]),
+        put_in=put_in,
+        total_return=(final_balance - put_in) / cash - 1,
+        max_drawdown=_max_drawdown([cash, *made]),
         lowest_balance=min([cash, *recorder.values]),
         trades=recorder.closed_trades,
         liquidations=liquidations,

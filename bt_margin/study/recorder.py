@@ -1,6 +1,7 @@
 """The recorder: what a run shows, bar by bar and order by order."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import backtrader as bt
 
 from bt_margin.analyzers import Refusal
+from bt_margin.core.ledger import LedgerEntry, LedgerEntryKind
 
 __all__ = ["Execution", "Recorder"]
 
@@ -38,6 +40,7 @@ class Recorder(bt.Analyzer):
         self.values: list[float] = []
         self.available: list[float] = []
         self.margin_use: list[float] = []
+        self.put_in: list[float] = []  # since the start, at each bar's end
         self.executions: list[Execution] = []
         self.refusals: list[Refusal] = []
         self.closed_trades = 0
@@ -47,6 +50,12 @@ class Recorder(bt.Analyzer):
         self._ended: dict[Any, deque[float]] = {}  # peaks of positions just closed
         broker = self.strategy.broker
         self._reads_margin = getattr(broker.p, "margin_mode", "off") != "off"
+        self._entries: Iterator[LedgerEntry] = iter(broker.ledger)
+        self._read = 0
+        if self._reads_margin:
+            next(self._entries)  # the starting cash
+            self._read = 1
+        self._fund = broker.fundshares, broker.fundvalue
 
     def next(self) -> None:
         """Take the account as it stands after the bar."""
@@ -58,7 +67,24 @@ class Recorder(bt.Analyzer):
             self.margin_use.append(summary.initial_margin / value if value else 0.0)
         self.times.append(self.strategy.datetime[0])
         self.values.append(value)
+        before = self.put_in[-1] if self.put_in else 0.0
+        self.put_in.append(before + self._deposited())
         self.available.append(broker.getcash())
+
+    def _deposited(self) -> float:
+        """What came in (+) or went out (-) since the last look."""
+        broker = self.strategy.broker
+        if not self._reads_margin:
+            # Stock accounting keeps no list, but buys shares of a fund for it.
+            shares, price = self._fund
+            self._fund = broker.fundshares, broker.fundvalue
+            return float((broker.fundshares - shares) * price)
+        news = len(broker.ledger) - self._read
+        self._read += news
+        # The iterator is never asked beyond the last entry, so it does not end.
+        entries = (next(self._entries) for _ in range(news))
+        deposit = LedgerEntryKind.DEPOSIT
+        return sum(float(e.amount) for e in entries if e.kind is deposit)
 
     def prenext(self) -> None:
         """Count the bars before the indicators are ready, too."""

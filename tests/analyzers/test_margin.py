@@ -1,5 +1,6 @@
 """What the analyzer says of runs whose arithmetic is written beside them."""
 
+import io
 import pickle
 from datetime import timedelta
 from typing import Any
@@ -603,3 +604,16 @@ def test_the_result_is_plain(scenario: Any, analyse: Any) -> None:
     assert pickle.loads(data) == found
     assert found["liquidations"]["events"][0]["time"].utcoffset() == timedelta()
     assert bt_margin.analyzers.Margin is Margin
+
+
+def test_it_prints_the_statement_and_no_series(scenario: Any, analyse: Any) -> None:
+    s = scenario
+    bars = [s.flat(100), s.flat(100), s.flat(110)]
+    margin = analyse(s.perp(bars), {0: [s.send("buy", 1)]}, bt_margin.CrossBroker())
+    printed, pretty = io.StringIO(), io.StringIO()
+    margin.print(out=printed)
+    margin.pprint(stream=pretty)
+    assert margin.text() in printed.getvalue()
+    for text in (printed.getvalue(), pretty.getvalue()):
+        assert "time_at_risk" in text
+        assert "series" not in text

@@ -93,6 +93,27 @@ def test_a_deposit_after_ruin_begins_a_new_fund(scenario: Any, analyse: Any) -> 
     assert returns[3:] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("every", [None, "D"])
+def test_a_refill_in_the_bar_of_ruin_does_not_hide_the_loss(
+    scenario: Any, analyse: Any, every: str | None
+) -> None:
+    # The long of 99 from 100 takes all 1,000; the refill buys 100 shares at 100 anew.
+    # The long of 1 from 60 wins 6 less the fee of 0.03: 0.597 % of the new 1,000.
+    s = scenario
+    bars = [s.flat(p) for p in (100, 100, 60, 60, 66, 66)]
+    plan = {0: [s.send("buy", 99)], 2: [s.send("buy", 1)]}
+    broker = CrossBroker(cash=1_000, leverage=10, on_liquidation="refill")
+    margin = analyse(s.perp(bars), plan, broker)
+    assert broker.refills == pytest.approx([1_000])
+    assert broker.ruins == 1
+    returns = margin.returns(every=every).tolist()
+    if every is None:
+        gains = [-1, -0.03 / 1_000, 6 / 999.97, 0]
+        assert returns[2:] == pytest.approx(gains, rel=1e-9)
+    else:
+        assert returns == [-1]
+
+
 def test_without_quantstats_the_message_says_how_to_install_it(
     scenario: Any, analyse: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

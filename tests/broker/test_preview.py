@@ -1,10 +1,13 @@
 """What if: the account after an order that is not sent, and the largest that passes."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import backtrader as bt
+import pandas as pd
 import pytest
 
 import bt_margin
@@ -205,6 +208,7 @@ def state(strategy: Any, data: Any, side: str | None) -> tuple[Any, ...]:
         broker.margin_summary(),
         broker.available_balance(),
         account.liquidation_price(symbol, marks) if held else None,
+        account.bankruptcy_price(symbol, marks) if held else None,
     )
 
 
@@ -223,22 +227,140 @@ def flat(parts: Any) -> list[float]:
     return numbers
 
 
-def compare_with_doing(seed: int, venue: str, mode: str, *, hedge: bool) -> int:
-    """Random orders on steps of flat bars, each previewed; how many were compared."""
-    rng = random.Random(seed)
-    pending: list[tuple[Any, str | None, Preview, Any, bool]] = []
-    compared = 0
+@dataclass(frozen=True)
+class Case:
+    """Where orders are previewed: cash that spans tiers, in coin for inverse ones."""
 
-    def check(s: Any) -> None:
-        nonlocal compared
-        data, side, preview, order, is_maker = pending.pop()
+    venue: str = "generic"
+    feeds: tuple[tuple[str, float], ...] = (("BTC", 100.0), ("ETH", 20.0))
+    cash: float = 10_000.0
+    start: str = "2026-01-01"
+    hedge: bool = False
+    inverse: bool = False
+
+
+class Doing:
+    """Random orders on steps of flat bars, each previewed, sent and looked at.
+
+    Orders go out at odd bars and fill in the next, in which mark stands still. Funding
+    falls into odd bars; some far orders rest from even bars on.
+
+    Attributes:
+        seen: how many previews were compared, and of which kind.
+    """
+
+    def __init__(self, seed: int, name: str, mode: str, bars: int) -> None:
+        self.rng, self.mode = random.Random(f"{name} {mode} {seed}"), mode
+        self.case = CASES[name]
+        self.bars = bars
+        self.pending: tuple[Any, str | None, Preview, Any, bool] | None = None
+        self.resting: list[Any] = []
+        self.seen: Counter[str] = Counter()
+
+    def run(self) -> Counter[str]:
+        case, cerebro = self.case, bt.Cerebro(stdstats=False)
+        leverage = self.rng.choice([2.0, 5.0, 10.0])
+        mode = "hedge" if case.hedge else "one_way"
+        words = {"cash": case.cash, "leverage": leverage, "venue": case.venue}
+        broker = bt_margin.MarginBroker(
+            margin_mode=self.mode, position_mode=mode, **words
+        )
+        if case.inverse:
+            scheme: Any = bt_margin.PerpCommission
+            broker.addcommissioninfo(scheme(inverse=True, contract_size=100))
+        cerebro.setbroker(broker)
+        for name, price in case.feeds:
+            rows = self.column(price)
+            marks = [(row[0],) * 4 for row in rows]
+            every, start = "1h", case.start
+            feed = bt_margin.PerpData(
+                dataname=candles(rows, every, start),
+                mark=candles(marks, every, start),
+                funding=self.funding(),
+            )
+            cerebro.adddata(feed, name=name)
+        cerebro.addstrategy(Scripted, script=self.step)
+        cerebro.run()
+        self.seen["funding"] = len(broker.fundings)
+        return self.seen
+
+    def column(self, price: float) -> list[Any]:
+        rows: list[Any] = []
+        for number in range(self.bars // 2):
+            # Every other pair dips and peaks by 1 %, where limits rest; mark stays.
+            touched = (price, price * 1.011, price * 0.989, price)
+            rows += [(price,) * 4, touched if number % 2 else (price,) * 4]
+            price *= self.rng.choice([0.985, 0.995, 1.0, 1.005, 1.015])
+        return rows
+
+    def funding(self) -> pd.DataFrame:
+        half = pd.Timestamp(self.case.start) + pd.Timedelta("30min")
+        times = [half + pd.Timedelta(hours=bar) for bar in range(2, self.bars, 2)]
+        rates = [self.rng.uniform(-0.002, 0.002) for _ in times]
+        return pd.DataFrame({"funding_rate": rates}, index=times)
+
+    def step(self, s: Any, bar: int) -> None:
+        if self.pending:
+            self.check(s, *self.pending)
+            self.pending = None
+        if bar % 2 == 0 and bar < self.bars - 2 and self.rng.random() < 0.3:
+            self.rest(s)
+        elif bar % 2 and bar < self.bars:
+            self.send(s, is_maker=bar % 4 == 3)
+
+    def leg(self, is_buy: bool) -> tuple[str | None, dict[str, Any]]:
+        """A leg that an order names, and the words in which it does."""
+        if not self.case.hedge:
+            return None, {}
+        side = self.rng.choice(["long", "short"])
+        return side, {"position_side": side}
+
+    def rest(self, s: Any) -> None:
+        """A limit or a stop far from the price."""
+        data, is_buy = self.rng.choice(s.datas), self.rng.random() < 0.5
+        side, words = self.leg(is_buy)
+        most = s.broker.max_size(data, side=side, is_buy=is_buy)
+        if not most:
+            return
+        kind = self.rng.choice([bt.Order.Limit, bt.Order.Stop])
+        is_below = is_buy is (kind == bt.Order.Limit)
+        price = s.broker.mark(data) * (0.7 if is_below else 1.3)
+        send, size = s.buy if is_buy else s.sell, 0.2 * most
+        self.resting.append(
+            send(data=data, size=size, exectype=kind, price=price, **words)
+        )
+
+    def send(self, s: Any, *, is_maker: bool) -> None:
+        rng, data = self.rng, self.rng.choice(s.datas)
+        is_buy = rng.random() < 0.5
+        side, words = self.leg(is_buy)
+        scale = rng.choice([0.1, 0.5, 0.9, 1.1, 3])
+        most = s.broker.max_size(data, side=side, is_buy=is_buy)
+        size = (most or self.case.cash / s.broker.mark(data)) * scale
+        price = s.broker.mark(data)
+        if is_maker:
+            price *= 0.99 if is_buy else 1.01
+            words |= {"exectype": bt.Order.Limit, "price": price}
+        signed = size if is_buy else -size
+        preview = s.broker.what_if(data, signed, price, side=side, is_maker=is_maker)
+        order = (s.buy if is_buy else s.sell)(data=data, size=size, **words)
+        self.pending = data, side, preview, order, is_maker
+
+    def check(
+        self,
+        s: Any,
+        data: Any,
+        side: str | None,
+        preview: Preview,
+        order: Any,
+        is_maker: bool,
+    ) -> None:
         if s.broker.liquidations or (is_maker and order.alive()):
             s.env.runstop()
             return
-        compared += 1
         refused = [o for o in s.refused if o.ref == order.ref]
-        assert bool(refused) is (preview.refusal is not None)
         s.refused.clear()
+        assert bool(refused) is (preview.refusal is not None)
         expected = (
             preview.size,
             preview.entry_price,
@@ -246,65 +368,49 @@ def compare_with_doing(seed: int, venue: str, mode: str, *, hedge: bool) -> int:
             preview.total,
             preview.available_balance,
             preview.liquidation_price,
+            preview.bankruptcy_price,
         )
-        found = flat(state(s, data, side))
-        assert found == pytest.approx(flat(expected), rel=1e-9, abs=1e-6)
-
-    def script(s: Any, bar: int) -> None:
-        if pending:
-            check(s)
-        if bar % 2 == 0 or bar >= len(s.data.array):
-            return
-        data = rng.choice(s.datas)
-        side = rng.choice(["long", "short"]) if hedge else None
-        is_buy, is_maker = rng.random() < 0.5, bar % 4 == 3
-        scale = rng.choice([0.1, 0.5, 0.9, 1.1, 3])
-        most = s.broker.max_size(data, side=side, is_buy=is_buy) or 1.0
-        size = most * scale
-        words = {"position_side": side} if hedge else {}
-        send = s.buy if is_buy else s.sell
-        mark = s.broker.mark(data)
-        price = mark
-        if is_maker:
-            price = mark * (0.99 if is_buy else 1.01)
-            words |= {"exectype": bt.Order.Limit, "price": price}
-        signed = size if is_buy else -size
-        preview = s.broker.what_if(data, signed, price, side=side, is_maker=is_maker)
-        order = send(data=data, size=size, **words)
-        pending.append((data, side, preview, order, is_maker))
-
-    def column(start: float) -> list[Any]:
-        rows, price = [], start
-        for number in range(8):
-            # Every fourth pair dips and peaks by 1 %, where limits rest; mark stays.
-            wide = number % 2 == 1
-            touched = (price, price * 1.011, price * 0.989, price)
-            rows += [(price,) * 4, touched if wide else (price,) * 4]
-            price *= rng.choice([0.985, 0.995, 1.0, 1.005, 1.015])
-        return rows
-
-    run(
-        script,
-        column(100.0),
-        column(20.0),
-        margin_mode=mode,
-        leverage=rng.choice([2.0, 5.0, 10.0]),
-        venue=venue,
-        position_mode="hedge" if hedge else "one_way",
-    )
-    return compared
+        found, wanted = flat(state(s, data, side)), flat(expected)
+        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-10 * self.case.cash)
+        self.seen["compared"] += 1
+        self.seen["maker"] += is_maker and not refused
+        self.seen["refused"] += bool(refused)
+        self.seen["resting"] += any(one.alive() for one in self.resting)
 
 
-@pytest.mark.parametrize(
-    ("venue", "hedge"),
-    [
-        pytest.param("generic", False, id="the textbook"),
-        pytest.param("generic", True, id="the textbook in hedge mode"),
-        pytest.param("binanceusdm", False, id="tiers at mark"),
-        pytest.param("binanceusdm", True, id="tiers at mark in hedge mode"),
-    ],
-)
+ADA = (("ADA", 1.0), ("BTC", 100.0))
+COINS = (("BTC", 50_000.0), ("ETH", 2_500.0))
+CASES = {
+    "the textbook": Case(),
+    "the textbook in hedge mode": Case(hedge=True),
+    "the textbook, inverse": Case(feeds=COINS, cash=5.0, inverse=True),
+    "binanceusdm": Case("binanceusdm", start="2024-01-01"),
+    "binanceusdm in hedge mode": Case("binanceusdm", hedge=True, cash=300_000.0),
+    "binancecoinm": Case("binancecoinm", COINS[:1], cash=2.0, inverse=True),
+    "bybit on mark": Case("bybit", cash=300_000.0),
+    "bybit on entry": Case("bybit", cash=300_000.0, start="2024-01-01"),
+    "bybit in hedge mode": Case("bybit", cash=300_000.0, hedge=True),
+    "bybit, inverse": Case("bybit", COINS, cash=30.0, inverse=True),
+    "okx by size": Case("okx", ADA, cash=60_000.0),
+    "okx by size in hedge mode": Case("okx", ADA, cash=60_000.0, hedge=True),
+    "hyperliquid": Case("hyperliquid", ADA, cash=4_000_000.0),
+}
+
+
 @pytest.mark.parametrize("mode", ["isolated", "cross"])
-def test_the_preview_is_what_happens(mode: str, venue: str, hedge: bool) -> None:
-    runs = [compare_with_doing(seed, venue, mode, hedge=hedge) for seed in range(60)]
-    assert sum(runs) > 400
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_preview_is_what_happens(name: str, mode: str) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(39):  # 1,014 accounts in all
+        seen += Doing(seed, name, mode, bars=8).run()
+    assert seen["compared"] >= 100  # above 2,600 in all
+    for kind in ("maker", "refused", "resting", "funding"):
+        assert seen[kind] >= 10, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["isolated", "cross"])
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_preview_is_what_happens_on_many_accounts(name: str, mode: str) -> None:
+    for seed in range(1_000, 1_200):
+        Doing(seed, name, mode, bars=24).run()

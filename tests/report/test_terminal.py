@@ -23,14 +23,21 @@ class Hold(bt.Strategy):
             self.buy(size=20)
 
 
-def crash(venue: str | tuple[str, ...]) -> Comparison:
+def crash(venue: str | tuple[str, ...], **broker_params: str) -> Comparison:
     bars = [(100, 100, 100, 100)] * 2 + [(100, 100, 80, 90), (90, 90, 90, 90)]
     frame = pd.DataFrame(bars, columns=["open", "high", "low", "close"])
     frame["volume"] = 1
     frame.index = pd.date_range("2024-01-01", periods=len(bars), freq="1h")
     data = SymbolData("BTCUSDT", as_candles(frame, where="BTCUSDT"))
     market = Market("crash", [data])
-    return compare(Hold, market, venue=venue, cash=1_000, bounds=True)
+    return compare(
+        Hold,
+        market,
+        venue=venue,
+        cash=1_000,
+        bounds=True,
+        broker_params=broker_params,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +117,17 @@ def test_one_venue_is_named_in_the_heading_alone(one: Comparison, width: int) ->
     printed = lines(one, width)
     assert printed[1].startswith("venue generic, cash 1,000.00;")
     assert not any("generic" in line for line in printed[2:])
+
+
+@pytest.mark.parametrize("width", [150, 80])
+def test_money_put_in_is_shown_where_there_was_any(one: Comparison, width: int) -> None:
+    assert not any("put in" in line for line in lines(one, width))
+    # The isolated long of 20 from 100 loses its 200 and a fee of 1.
+    refilled = lines(crash("generic", on_liquidation="refill"), width)
+    if width == 80:
+        assert row(refilled, "put", "in").split()[2:] == ["0.00", "201.00", "0.00"]
+    else:
+        found = next(
+            line for line in refilled if line.split()[:2] == ["10x", "isolated"]
+        )
+        assert found.split()[2:5] == ["1,000.00", "201.00", "-20.1%"]

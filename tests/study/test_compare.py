@@ -9,7 +9,7 @@ import backtrader as bt
 import pandas as pd
 import pytest
 
-from bt_margin import compare, load_market
+from bt_margin import TierTable, compare, load_market
 from bt_margin.core.errors import MarginError, ParameterError, StrategyError
 from bt_margin.data import Market, SymbolData, as_candles
 from bt_margin.study import Comparison, bundled_strategies
@@ -294,3 +294,96 @@ def test_a_refusal_is_named_and_not_a_later_liquidation() -> None:
 def test_what_compare_has_an_argument_for_is_no_broker_parameter(name: str) -> None:
     with pytest.raises(ParameterError, match="compare has an argument for it"):
         compare(Hold, market(*DIP), broker_params={name: "cross"})
+
+
+# Money put in after the start
+
+
+class Again(bt.Strategy):
+    """Buys 20 whenever it is flat."""
+
+    def next(self) -> None:
+        if not self.position:
+            self.buy(size=20)
+
+
+# A long of 20 from 100 has a margin of 200 at 10x and dies at 90.5 with all of it;
+# the one from 80 has 160 and dies at 72.4. Taker fee 0.05 %: 1 and 0.8.
+FLAT = {"X": TierTable.flat(0.005, max_leverage=50)}
+TWO_FALLS = [(p,) * 4 for p in (100, 100, 80, 80, 60)]
+
+
+def falls(on_liquidation: str, **words: Any) -> Comparison:
+    settings = {"on_liquidation": on_liquidation}
+    bars: Any = TWO_FALLS
+    return compare(
+        Again,
+        market(*bars),
+        leverage=10,
+        modes=("isolated", "cross"),
+        cash=1_000,
+        broker_params=settings,
+        **words,
+    )
+
+
+def test_a_refill_is_put_in_and_no_return() -> None:
+    # The second loss is refilled, too: 201 and 160.8 of 1,000 are lost, and put in.
+    isolated, cross = (run.figures for run in falls("refill").runs)
+    assert isolated.final_balance == pytest.approx(1_000)
+    assert isolated.put_in == pytest.approx(201 + 160.8)
+    assert isolated.total_return == pytest.approx(-0.3618)
+    assert isolated.max_drawdown == pytest.approx(0.3618)
+    # Cross holds on: 20 * (60 - 100) and the fee.
+    assert (cross.put_in, cross.liquidations) == (0, 0)
+    assert cross.total_return == pytest.approx(-0.801)
+
+
+def test_without_a_refill_the_return_is_the_same_and_nothing_is_put_in() -> None:
+    figures = falls("continue").runs[0].figures
+    assert figures.put_in == 0
+    assert figures.final_balance == pytest.approx(1_000 - 361.8)
+    assert figures.total_return == pytest.approx(-0.3618)
+    assert figures.max_drawdown == pytest.approx(0.3618)
+
+
+def test_a_stopped_run_ends_with_the_liquidation() -> None:
+    run = falls("stop").runs[0]
+    assert len(run.equity) == 3
+    assert run.figures.total_return == pytest.approx(-0.201)
+
+
+def test_the_outcome_leaves_out_what_was_put_in() -> None:
+    sentence = falls("refill").explain()[-1]
+    assert "isolated ended with 1,000.00 (361.80 put in after the start)" in sentence
+    # 638.20 of its own against 199.00.
+    assert sentence.endswith("cross with 199.00: isolated kept 439.20 more.")
+
+
+def test_venues_are_told_apart_without_what_was_put_in() -> None:
+    # hyperliquid settles what is left in the market: it ends with more of its own.
+    result = falls("refill", venue=("generic", "hyperliquid"), tiers=FLAT)
+    sentence = next(s for s in result.explain() if s.startswith("At 10x isolated"))
+    own = {
+        run.venue: run.figures.final_balance - run.figures.put_in
+        for run in result.runs
+        if run.mode == "isolated"
+    }
+    assert "highest final balance less what was put in at " in sentence
+    assert all(f"({balance:,.2f})" in sentence for balance in own.values())
+
+
+class Saver(bt.Strategy):
+    """Puts 500 in at the second bar and takes 200 out at the third."""
+
+    def next(self) -> None:
+        if len(self) in (2, 3):
+            self.broker.add_cash(500 if len(self) == 2 else -200)
+
+
+def test_deposits_of_a_strategy_are_no_return_in_any_mode() -> None:
+    for run in compare(Saver, market(*DIP), leverage=10, cash=1_000).runs:
+        assert run.figures.put_in == pytest.approx(300)
+        assert run.figures.final_balance == pytest.approx(1_300)
+        assert run.figures.total_return == pytest.approx(0)
+        assert run.figures.max_drawdown == pytest.approx(0)
