@@ -9,11 +9,10 @@ from typing import Any
 
 from bt_margin.core.path import BarPath, Polyline
 
-from .series import Bar, CandleSeries, FundingSeries, mark_path
+from .series import EPOCH_DAY, Bar, CandleSeries, FundingSeries, mark_path
 
 __all__ = ["Instrument", "Stamp", "utc"]
 
-_EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
 _DAY_MS = 86_400_000
 
 
@@ -143,7 +142,7 @@ class Instrument:
             tick = getattr(data, f"tick_{name}", None) if data.replaying else None
             prices.append(float(getattr(data, name)[0] if tick is None else tick))
         opened, high, low, closed = prices
-        stamp = round((time - _EPOCH_DAY) * _DAY_MS)
+        stamp = round((time - EPOCH_DAY) * _DAY_MS)
         start = stamp if self._opens_at_time else stamp - self._length
         return Bar(
             start,
