@@ -5,6 +5,11 @@ Swap the broker and nothing else::
     cerebro.setbroker(bt_margin.IsolatedBroker(cash=10_000, leverage=10))
 """
 
+from bt_margin import analyzers as analyzers
+from bt_margin import guards as guards
+from bt_margin import observers as observers
+from bt_margin import plotting as plotting
+from bt_margin import sizers as sizers
 from bt_margin.broker import (
     CrossBroker,
     IsolatedBroker,

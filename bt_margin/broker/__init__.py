@@ -5,6 +5,7 @@ from .broker import CrossBroker, IsolatedBroker, MarginBroker
 from .commission import PerpCommission
 from .feed import PerpData
 from .orders import Shortfall
+from .preview import Preview
 
 __all__ = [
     "Ambiguity",
@@ -13,5 +14,6 @@ __all__ = [
     "MarginBroker",
     "PerpCommission",
     "PerpData",
+    "Preview",
     "Shortfall",
 ]

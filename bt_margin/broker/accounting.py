@@ -29,12 +29,15 @@ from bt_margin.data import as_candles, as_funding
 from bt_margin.venues import PositionMode, Venue, get_venue
 
 from .acting import Acting
+from .aftermath import OnLiquidation
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
+from .guarding import Guard, GuardAction
 from .instrument import Instrument, utc
 from .instruments import Instruments
 from .legs import Legs
 from .orders import OrderDesk
+from .preview import Previewing
 from .refusal import finite_number, positive_number, refuse_unknown
 from .series import CandleSeries, FundingSeries
 from .terms import Terms, resolve_terms
@@ -57,7 +60,7 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
+class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     """Backtrader's broker whose cash and value are those of a margin account.
 
     The parameters are described where users meet them: `MarginBroker`.
@@ -74,6 +77,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         ("same_instrument", True),
         ("gap_loss", GapLoss.INSURANCE.value),
         ("position_mode", PositionMode.ONE_WAY.value),
+        ("on_liquidation", OnLiquidation.CONTINUE.value),
+        ("warning_ratio", 0.8),
     )
 
     def __init__(self, **unknown: Any) -> None:
@@ -84,6 +89,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         self._funding_frames: dict[str, FundingSeries] = {}
         self._scheduled: list[tuple[int, str, float, float | None]] = []
         self._same: list[tuple[Any, Any]] = []
+        self.guards: list[Guard] = []
         self._is_running = False
         super().__init__()
 
@@ -95,6 +101,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
             "fill_order": ("queue", "path"),
             "gap_loss": tuple(GapLoss),
             "position_mode": tuple(PositionMode),
+            "on_liquidation": tuple(OnLiquidation),
         }
         for name, allowed in choices.items():
             value = getattr(self.p, name)
@@ -103,6 +110,7 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
                 raise ParameterError(name, value, fix)
         positive_number("cash", self.p.cash)
         positive_number("leverage", self.p.leverage)
+        positive_number("warning_ratio", self.p.warning_ratio)
         self._is_off = self.p.margin_mode == OFF
         own = self.p.venue
         self._page = own if isinstance(own, Venue) else get_venue(own)
@@ -133,6 +141,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         self.liquidations: list[LiquidationEvent] = []
         self.fundings: list[FundingEvent] = []
         self.deleveragings: list[DeleveragingEvent] = []
+        self.refills: list[float] = []
+        self.guard_actions: list[GuardAction] = []
         self._terms: dict[Any, Terms] = {}
         self._chosen_leverage: dict[Any, float] = {}
         self._chosen_mode: dict[Any, MarginMode] = {}
@@ -165,6 +175,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
             follow_clones=self.p.same_instrument,
         )
         self._check_feeds()
+        for guard in self.guards:
+            guard.start(self)
         self._deleveragings = sorted(self._scheduled, key=lambda stamp: stamp[0])
         for data in self._instruments.feeds:
             leader = self._instruments.leader(data)
@@ -233,19 +245,23 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
                 chosen_leverage=self._chosen_leverage.get(data),
                 chosen_mode=self._chosen_mode.get(data),
             )
+            if self._page.revisions and self._walk.has_begun:
+                terms = terms.capped()  # as `_follow_rules` has said
             self._terms[data] = terms
         return terms
 
     def order_terms(self, order: Any) -> Terms:
         """Terms of an order: those of its feed, in hedge mode of its leg."""
         terms = self.terms(order.data)
-        return terms.of_leg(order.info["position_side"]) if self.is_hedged else terms
+        return terms.of_leg(order.info.position_side) if self.is_hedged else terms
 
     def is_reducing(self, order: Any) -> bool:
         """Whether an order can only close: reduce-only, or against its leg."""
+        if order.info.get("reduce_only"):
+            return True
         if not self.is_hedged:
-            return bool(order.info.get("reduce_only"))
-        return bool(order.isbuy()) is (order.info["position_side"] == "short")
+            return False
+        return bool(order.isbuy()) is (order.info.position_side == "short")
 
     def _follow_rules(self, moment: int) -> None:
         """Go by the rules of the venue that hold at a moment (ms)."""
@@ -260,17 +276,18 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         self.account.follow(
             page.cross_margin_basis, page.isolated_margin_basis, page.funding_source
         )
-        self._terms.clear()
+        before, self._terms = self._terms, {}
         for data in self._instruments.leaders:
             terms = self.terms(data)
             if is_first:
                 terms.require_leverage()
-            elif terms.capped() is not terms:
+            elif before.get(data, terms).leverage != terms.leverage:
                 _log.warning(
                     "%s: leverage %s is above the new bound and becomes %s",
-                    *(terms.contract.symbol, terms.leverage, terms.capped().leverage),
+                    terms.contract.symbol,
+                    before[data].leverage,
+                    terms.leverage,
                 )
-            self._terms[data] = terms.capped()
             self.account.revise(terms.contract)
 
     # Settings
@@ -311,8 +328,21 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
             raise ParameterError("closed_share", closed_share, fix)
         if price is not None:
             positive_number("price", price)
+        if self._is_running:
+            raise MarginError("deleveraging is scheduled before the run")
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         self._scheduled.append((_ms(moment), name, closed_share, price))
+
+    def add_guard(self, guard: Guard) -> None:
+        """Let a guard watch over the run; see `bt_margin.guards`."""
+        self.guards.append(guard)
+
+    def note_guard(self, guard: Guard, data: Any, what: str, why: str) -> None:
+        """Put on record, and into the log, what a guard did."""
+        symbol = self._instruments[data].symbol
+        action = GuardAction(self.time, type(guard).__name__, symbol, what, why)
+        self.guard_actions.append(action)
+        _log.info("%s: %s", action.guard, action)
 
     def same_instrument(self, one: Any, other: Any) -> None:
         """Say, before the run, that two feeds show one instrument: one position.
@@ -390,7 +420,8 @@ class AccountBroker(Asking, Acting, bt.brokers.BackBroker):
         unrealized = account.unrealized_pnl(mark)
         self._value = float(account.wallet_balance + unrealized) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
-        notional = sum(p.notional(mark(s)) for s, p in account.positions.items())
+        held = account.positions.values()
+        notional = sum(p.notional(mark(p.contract.symbol)) for p in held)
         margin = float(self.initial_margin())
         self.cash = self.get_cash()
         self._unrealized = unrealized

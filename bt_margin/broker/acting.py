@@ -1,5 +1,6 @@
 """Acting: what a strategy can change about its margin, within the venue's limits."""
 
+from dataclasses import replace
 from typing import Any
 
 from bt_margin.core.account import Account
@@ -60,11 +61,27 @@ class Acting:
     def get_leg(self, data: Any, side: str) -> Position | None:
         """The long or the short position of a feed in hedge mode; ``None``: flat."""
         self._require_margin()
-        if side not in SIDES:
-            raise ParameterError("side", side, 'give "long" or "short"')
+        self.require_side(side, "get_leg")
         contract = self.terms(data).of_leg(side).contract
         position: Position | None = self.account.positions.get(contract.key)
         return position
+
+    def require_side(self, side: str | None, word: str = "") -> None:
+        """Refuse a leg that there cannot be.
+
+        Args:
+            side: ``None``: none is named.
+            word: what needs a leg; ``""``: nothing does.
+
+        Raises:
+            ParameterError: naming what to give.
+        """
+        if not self.is_hedged and (side is not None or word):
+            name = f"{word} is about a leg: " if word else "leave it out, or "
+            fix = f"{name}give the broker position_mode='hedge'"
+            raise ParameterError("side", side, fix)
+        if side not in (*SIDES, *(() if word else (None,))):
+            raise ParameterError("side", side, 'give "long" or "short"')
 
     def close_leg(self, owner: Any, data: Any, side: str, **kwargs: Any) -> Any:
         """Send the order that closes a leg; ``None``: there is none.
@@ -106,9 +123,9 @@ class Acting:
         """
         position = self._isolated(data, side)
         self._allow("adding margin", allowed=self.venue.controls.adds_margin)
-        self._within("add_margin", amount, self._max_addable(position))
+        moved = self._within("add_margin", amount, self._max_addable(position))
         key, time = position.contract.key, self._walk.time
-        move_margin(self.account, key, amount, time=time, ref="add margin")
+        move_margin(self.account, key, moved, time=time, ref="add margin")
 
     def remove_margin(self, data: Any, amount: float, side: str | None = None) -> None:
         """Move ``amount`` from an isolated position to the shared wallet.
@@ -121,9 +138,9 @@ class Acting:
         position = self._isolated(data, side)
         allowed = self.venue.controls.removal is not None
         self._allow("removing margin", allowed=allowed)
-        self._within("remove_margin", amount, self.max_removable(data, side))
+        moved = self._within("remove_margin", amount, self.max_removable(data, side))
         key, time = position.contract.key, self._walk.time
-        move_margin(self.account, key, -amount, time=time, ref="remove margin")
+        move_margin(self.account, key, -moved, time=time, ref="remove margin")
 
     def set_auto_margin(self, data: Any, rule: AutoMargin | bool = True) -> None:
         """Let the venue add margin to isolated positions of a feed, or no more.
@@ -152,7 +169,7 @@ class Acting:
         """Change the leverage of a feed's symbol, an open position's too.
 
         Where the venue says so, the wallet of an isolated position follows to
-        notional at entry / leverage.
+        notional at entry / leverage. The leverage that a position has changes nothing.
 
         Raises:
             BalanceError: the change asks for more than is available.
@@ -161,31 +178,52 @@ class Acting:
         """
         self._require_run()
         setting = positive_number("leverage", leverage)
-        terms, controls = self.terms(data), self.venue.controls
-        held = self.account.positions_of(terms.contract.symbol)
-        units = sum(abs(position.size) for position in held)
-        notional = sum(p.notional(self.mark_of_symbol(p.contract.symbol)) for p in held)
-        bound = terms.contract.tiers_of(units).tier_of(notional).max_leverage
-        if setting > bound:
-            fix = f"the tiers allow at most {bound:g} for a notional of {notional:,.2f}"
-            raise ParameterError("leverage", leverage, fix)
+        leader, controls = self.leader(data), self.venue.controls
+        before = self._chosen_leverage.get(leader)
+        held = self._require_bound(data, setting)
+        is_new = setting != self.terms(data).leverage
         with_orders = controls.leverage_with_orders or not self._has_orders(data)
-        self._allow("a change of leverage while orders rest", allowed=with_orders)
-        fork = self.account.fork()
-        for position in held:
-            self._relever(fork, position, setting)
-        self._require_available(fork)
+        what = "a change of leverage while orders rest"
+        self._allow(what, allowed=with_orders or not is_new)
+        short, fork = self._short(self.account), self.account.fork()
+        self._choose_leverage(leader, setting)
+        try:
+            for position in held:
+                self._relever(fork, position, setting)
+            self._require_available(fork, short)
+        except MarginError:
+            self._choose_leverage(leader, before)
+            raise
         for position in held:
             self._relever(self.account, position, setting)
-        self._chosen_leverage[self.leader(data)] = setting
-        self._terms.pop(self.leader(data), None)
+
+    def _require_bound(self, data: Any, leverage: float) -> list[Position]:
+        """The positions of a feed, whose tiers allow ``leverage``."""
+        contract = self.terms(data).contract
+        held: list[Position] = self.account.positions_of(contract.symbol)
+        units = sum(abs(position.size) for position in held)
+        notional = sum(p.notional(self.mark_of_symbol(p.contract.symbol)) for p in held)
+        bound = contract.tiers_of(units).tier_of(notional).max_leverage
+        if leverage > bound:
+            fix = f"the tiers allow at most {bound:g} for a notional of {notional:,.8g}"
+            raise ParameterError("leverage", leverage, fix)
+        return held
+
+    def _choose_leverage(self, leader: Any, leverage: float | None) -> None:
+        """Set the leverage of the next fills; ``None``: that of the commission."""
+        self._terms.pop(leader, None)
+        if leverage is None:
+            self._chosen_leverage.pop(leader, None)
+        else:
+            self._chosen_leverage[leader] = leverage
 
     def _relever(self, account: Account, position: Position, leverage: float) -> None:
         """Bring a position to another leverage on ``account``."""
+        if leverage == position.leverage:
+            return
         wallet, controls = account.wallet_of(position.contract.key), self.venue.controls
-        changed = Position(
-            position.contract, position.size, position.entry_price, leverage
-        )
+        contract = replace(position.contract, fixed_margin=None)
+        changed = replace(position, contract=contract, leverage=leverage)
         account.put(changed, wallet)
         if wallet == account.shared:
             return
@@ -204,24 +242,33 @@ class Acting:
         move_margin(account, key, moved, time=time, ref="leverage")
         if account.summary(wallet, self.mark_of_symbol).surplus <= 0:
             raise BalanceError(
-                f"leverage {leverage:g} would leave {account.balance(wallet):,.2f} on"
+                f"leverage {leverage:g} would leave {account.balance(wallet):,.8g} on"
                 f" {position.contract.key}, which liquidates it: choose a lower one"
             )
 
-    def _require_available(self, account: Account) -> None:
-        """Refuse a change after which the positions lock more than there is."""
+    def _short(self, account: Account) -> float:
+        """What the shared wallet lacks (+) of what positions and orders lock."""
         summary = account.summary(account.shared, self.mark_of_symbol)
-        short = summary.initial_margin + self._desk.locked() - summary.margin_balance
-        if short > 0:
+        locked = summary.initial_margin + self._desk.locked()
+        return float(locked - summary.margin_balance)
+
+    def _require_available(self, account: Account, before: float) -> None:
+        """Refuse a change after which more is locked than there is.
+
+        An account that lacked some ``before`` may still come to lack less.
+        """
+        short = self._short(account)
+        if short > max(0.0, before):
             raise BalanceError(
-                f"the change asks for {short:,.2f} more than is available:"
+                f"the change asks for {short:,.8g} more than is available:"
                 " deposit that, or choose a higher leverage"
             )
 
     def set_margin_mode(self, data: Any, mode: str) -> None:
         """Change who shares the wallet of a feed's positions.
 
-        Where a venue has one mode for the account, it changes for all symbols.
+        Where a venue has one mode for the account, it changes for all symbols. The mode
+        that a symbol has changes nothing.
 
         Raises:
             ControlError: a position is open, or orders rest where the venue minds.
@@ -233,7 +280,8 @@ class Acting:
             raise ParameterError("mode", mode, fix)
         self.venue.require(mode)
         controls = self.venue.controls
-        scope = self.leaders if controls.mode_of_account else (self.leader(data),)
+        among = self.leaders if controls.mode_of_account else (self.leader(data),)
+        scope = [leader for leader in among if self.terms(leader).mode != mode]
         for leader in scope:
             symbol = self.terms(leader).contract.symbol
             held = bool(self.account.positions_of(symbol))
@@ -250,9 +298,9 @@ class Acting:
 
     def _require_run(self) -> None:
         self._require_margin()
-        if not self._is_running or not self._walk.has_begun:
+        if not self._is_running:
             raise MarginError(
-                "there is no bar yet: before a run, give leverage= and margin_mode= to"
+                "the run has not begun: before it, give leverage= and margin_mode= to"
                 " the broker or to PerpCommission"
             )
 
@@ -268,6 +316,7 @@ class Acting:
     def _isolated(self, data: Any, side: str | None) -> Position:
         """The isolated position that is meant."""
         self._require_run()
+        self.require_side(side)
         contract = self.terms(data).of_leg(side or "").contract
         position: Position | None = self.account.positions.get(contract.key)
         if position is None:
@@ -285,7 +334,9 @@ class Acting:
         return float(max_addable(self.account, key, self.mark_of_symbol, locked))
 
     @staticmethod
-    def _within(name: str, amount: float, limit: float) -> None:
-        """Refuse an amount that is none, or above its limit."""
-        if positive_number("amount", amount) > limit:
-            raise BalanceError(f"{name}({amount:g}): the limit is {limit:.8g}")
+    def _within(name: str, amount: float, limit: float) -> float:
+        """The amount as a number; refused if it is none, or above its limit."""
+        moved = positive_number("amount", amount)
+        if moved > limit:
+            raise BalanceError(f"{name}({amount!r}): the limit is {limit!r}")
+        return moved

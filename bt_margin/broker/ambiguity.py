@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bt_margin.core.fill import apply_fill
+from bt_margin.core.position import Position
 
 from .instrument import Instrument, utc
 from .kinds import BY_THE_BAR
@@ -95,27 +96,26 @@ class AmbiguityFinder:
         broker = self._broker
         for leader in broker.leaders:
             before = self._coarse.pop(leader, None)
-            position = broker.positions[leader]
-            if not position.size:
-                continue
-            candle = broker.instrument(leader).coarse_mark
+            held = _held(broker, leader)
+            candle = broker.instrument(leader).coarse_mark if held else None
             if candle is None:
                 continue
             self._coarse[leader] = candle
             if before is not None and before[0] != candle[0]:
-                yield from self._missed(leader, before, position.size)
+                for position in held:
+                    yield from self._missed(leader, before, position)
 
     def _missed(
-        self, leader: Any, candle: tuple[int, float, float], size: float
+        self, leader: Any, candle: tuple[int, float, float], position: Position
     ) -> Iterator[Ambiguity]:
         start, low, high = candle
-        price = self._broker.liquidation_price(leader)
+        size, price = position.size, _liquidation(self._broker, position)
         if price is None or not low <= price <= high:
             return
         liquidation = f"liquidation {price:g}"
         extreme = f"mark candle to {low if size > 0 else high:g}, missed by the bars"
         mark = self._broker.mark(leader)
-        stake = abs(self._broker.terms(leader).contract.pnl(size, price, mark))
+        stake = abs(position.contract.pnl(size, price, mark))
         words = (extreme, liquidation) if size < 0 else (liquidation, extreme)
         symbol = self._broker.instrument(leader).symbol
         yield Ambiguity(utc(start), symbol, *words, float(stake))
@@ -150,17 +150,30 @@ def _levels(
     broker: Any, leader: Any, instrument: Instrument, orders: list[Any]
 ) -> Iterator[_Level]:
     """What waits inside the bar: orders, and liquidations with and after them."""
-    position = broker.positions[leader]
-    if position.size:
-        price = broker.liquidation_price(leader)
+    for position in _held(broker, leader):
+        price = _liquidation(broker, position)
         yield from _inside(instrument, price, position.size)
     for order in orders:
         size = order.executed.remsize
         name = order.getordername().lower()
         yield _Level(_price(order), f"{order.ordtypename().lower()} {name}", size)
-        if not position.size or (position.size > 0) is (size > 0):
-            price = _liquidation_after(broker, leader, size, _price(order))
-            yield from _inside(instrument, price, size)
+        held = broker.held(order)
+        adds = not held or (held > 0) is (size > 0)
+        if adds and not broker.is_reducing(order):
+            yield from _inside(instrument, _liquidation_after(broker, order), size)
+
+
+def _held(broker: Any, leader: Any) -> list[Position]:
+    """The position of a feed, or its legs."""
+    symbol = broker.instrument(leader).symbol
+    held: list[Position] = broker.account.positions_of(symbol)
+    return held
+
+
+def _liquidation(broker: Any, position: Position) -> float | None:
+    key = position.contract.key
+    found = broker.account.liquidation_price(key, broker.mark_of_symbol)
+    return None if found is None else float(found)
 
 
 def _inside(
@@ -172,16 +185,15 @@ def _inside(
         yield _Level(price, "liquidation", size)
 
 
-def _liquidation_after(
-    broker: Any, leader: Any, size: float, price: float
-) -> float | None:
+def _liquidation_after(broker: Any, order: Any) -> float | None:
     """The liquidation price that an entry would have, on a copy of the account."""
-    terms: Terms = broker.terms(leader)
+    terms: Terms = broker.order_terms(order)
+    size, price = order.executed.remsize, _price(order)
     fork = broker.account.fork()
     leverage, mode = terms.leverage_at(price), terms.mode
     margin = terms.opening_margin(size, price)
-    if margin > broker.available_to_open(leader, fork):
+    if margin > broker.available_to_open(order, fork):
         return None
     apply_fill(fork, terms.contract, size, price, leverage=leverage, mode=mode)
-    found = fork.liquidation_price(terms.contract.symbol, broker.mark_of_symbol)
+    found = fork.liquidation_price(terms.contract.key, broker.mark_of_symbol)
     return None if found is None else float(found)

@@ -23,6 +23,8 @@ class Asking:
     _instruments: Any
     _is_off: bool
     terms: Any
+    order_terms: Any
+    require_side: Any
 
     def _require_margin(self) -> None:
         if self._is_off:
@@ -74,9 +76,9 @@ class Asking:
         locked = self._desk.locked()
         return float(self.account.available_balance(self.mark_of_symbol, locked))
 
-    def available_to_open(self, data: Any, account: Any) -> float:
-        """What opening a position of a feed may use on an account like the broker's."""
-        return float(self._desk.available(account, self.terms(data), 0.0))
+    def available_to_open(self, order: Any, account: Any) -> float:
+        """What an order may use to open on an account like the broker's."""
+        return float(self._desk.available(account, self.order_terms(order), 0.0))
 
     def margin_summary(self, data: Any = None) -> MarginSummary:
         """Margin balance, initial and maintenance margin; resting orders apart."""
@@ -89,9 +91,14 @@ class Asking:
 
     def _held(self, data: Any, side: str | None) -> list[Any]:
         """The positions of a feed: one or none; in hedge mode both legs or a named."""
+        self.require_side(side)
         symbol = self._instruments[data].symbol
         held = self.account.positions_of(symbol)
         return [p for p in held if side in (None, p.contract.leg)]
+
+    def is_held(self, data: Any) -> bool:
+        """Whether a feed has a position, or a leg of one."""
+        return bool(self._held(data, None))
 
     def _wallets(self, data: Any) -> set[Any]:
         """The wallets that hold a feed's positions; flat: the shared one."""

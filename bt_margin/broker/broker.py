@@ -15,6 +15,7 @@ from bt_margin.core.path import BEFORE_OPEN
 from bt_margin.core.wallet import MarginMode
 
 from .acting import SIDES
+from .aftermath import Aftermath
 from .ambiguity import Ambiguity, AmbiguityFinder
 from .filling import FillingBroker
 from .instrument import utc
@@ -47,12 +48,18 @@ class MarginBroker(FillingBroker):
             ``"trader"``.
         position_mode: ``"one_way"``: one position for each feed; ``"hedge"``: a long
             and a short, of which every order names one: ``position_side="long"``.
+        on_liquidation: after a bar with a liquidation ``"continue"``, ``"stop"`` the
+            run, or ``"refill"`` the account to its starting cash, by a deposit.
+        warning_ratio: margin ratio at which ``notify_margin_warning`` is called, once
+            for each time it is reached.
 
     Attributes:
         account: wallets, positions and ledger of the run.
         liquidations: every `LiquidationEvent` so far.
         fundings: every `FundingEvent` so far.
         deleveragings: every `DeleveragingEvent` so far.
+        guard_actions: what guards did, see `bt_margin.guards`.
+        refills: what ``on_liquidation="refill"`` put in, each time.
         ambiguities: every bar so far that could have gone two ways.
         late_fills: fills that the queue made after something that the path met later;
             with ``fill_order="path"`` there are none.
@@ -68,6 +75,7 @@ class MarginBroker(FillingBroker):
         self._finder = AmbiguityFinder(self)
         self.late_fills = 0
         self._reporter = Reporter(self)
+        self._aftermath = Aftermath(self)
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step
@@ -83,6 +91,9 @@ class MarginBroker(FillingBroker):
         if self._is_off:
             super().next()
             return
+        if self._aftermath.ends_run:
+            self.cerebro.runstop()
+            return
         self._open_bar()
         while self._toactivate:
             self._toactivate.popleft().activate()
@@ -94,7 +105,10 @@ class MarginBroker(FillingBroker):
         self._match()
         self._reporter.publish(self._walk.close_bar())
         self._get_value()
-        self._reporter.tell()
+        for guard in self.guards:
+            guard.act(self)
+        self._aftermath.settle()
+        self._reporter.tell(self._aftermath.warnings())
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
@@ -108,7 +122,7 @@ class MarginBroker(FillingBroker):
         paths = {i.symbol: i.mark for i in instruments}
         self._bar = bar = instruments[-1].bar
         self._follow_rules(bar.start)
-        self._instruments.tell_ended(bar, lambda data: self.positions[data].size)
+        self._instruments.tell_ended(bar, self.is_held)
         stamps: list[FundingStamp | DeleveragingStamp] = []
         for leader in self._instruments.leaders:
             instrument = self._instruments[leader]
@@ -126,11 +140,12 @@ class MarginBroker(FillingBroker):
         while self._deleveragings and self._deleveragings[0][0] < bar.end:
             time, name, closed_share, price = self._deleveragings.pop(0)
             share = bar.share(time)
+            named = next(data for data in self.feeds if data._name == name)
             stamps.append(
                 DeleveragingStamp(
                     share if share >= 0 else BEFORE_OPEN,
                     utc(time),
-                    name,
+                    self._instruments[named].symbol,
                     closed_share,
                     price,
                 )
@@ -149,6 +164,7 @@ class MarginBroker(FillingBroker):
             if self._take_children(order) is None:
                 continue
             reason = self._wrong_side(order) or self._desk.below_minimum(order)
+            reason = reason or self._guarded(order)
             if reason is not None:
                 order.info.reason = reason
                 order.reject(self)
@@ -161,13 +177,35 @@ class MarginBroker(FillingBroker):
                 self._refuse(order, shortfall)
         self._desk.end_batch()
 
+    def submit_accept(self, order: Any) -> None:
+        """Accept an order, also one that is not checked."""
+        reason = None if self._is_off else self._wrong_side(order)
+        if reason is None:
+            super().submit_accept(order)
+            return
+        order.info.reason = reason
+        order.reject(self)
+        self.notify(order)
+
+    def _guarded(self, order: Any) -> str | None:
+        """Why a guard does not let an order through; ``None``: all do."""
+        for guard in self.guards:
+            reason = guard.objection(self, order)
+            if reason is not None:
+                what = f"refused to {order.ordtypename().lower()}"
+                what += f" {abs(order.executed.remsize):g}"
+                self.note_guard(guard, order.data, what, reason)
+                return f"{type(guard).__name__}: {reason}"
+        return None
+
     def _wrong_side(self, order: Any) -> str | None:
         """Why the venue cannot tell which position an order means; ``None``: it can."""
         side = order.info.get("position_side")
         if self.is_hedged and side not in SIDES:
             return (
                 f"position_side is {side!r}: with position_mode='hedge' give"
-                ' position_side="long" or position_side="short"'
+                ' position_side="long" or position_side="short", or close a leg with'
+                " broker.close_leg(self, data, side)"
             )
         if side and not self.is_hedged:
             return f"position_side is {side!r}: give the broker position_mode='hedge'"
@@ -176,17 +214,21 @@ class MarginBroker(FillingBroker):
     def _charge_interest(self) -> None:
         """Book the interest of commission schemes that ask for one."""
         for data in self._instruments.leaders:
-            position = self.positions[data]
             terms = self.terms(data)
-            if not position or not terms.bears_interest:
-                continue
-            now = data.datetime.datetime()
-            interest = terms.comminfo.get_credit_interest(data, position, now)
-            position.datetime = now
-            self.d_credit[data] += interest
-            kind, time = LedgerEntryKind.INTEREST, self._walk.time
             held = self.account.positions_of(terms.contract.symbol)
-            self.account.book(kind, -interest, time=time, key=held[0].contract.key)
+            if not held or not terms.bears_interest:
+                continue
+            position, now = self.positions[data], data.datetime.datetime()
+            kind, time = LedgerEntryKind.INTEREST, self._walk.time
+            for leg in held:
+                key = leg.contract.key
+                part = position.clone()
+                part.fix(leg.size, leg.entry_price)
+                part.datetime = position.datetime
+                interest = terms.comminfo.get_credit_interest(data, part, now)
+                self.d_credit[key] += interest
+                self.account.book(kind, -interest, time=time, key=key)
+            position.datetime = now
 
     def _match_queue(self) -> None:
         """Try every pending order once, in the order in which they came."""
@@ -238,16 +280,21 @@ class MarginBroker(FillingBroker):
         """
         if self._is_off or not self.is_hedged:
             return words
+        parent = words.get("parent")
+        if words.get("position_side") is None and parent is not None:
+            # The children of a bracket are about the leg that their parent opens.
+            words = {**words, "position_side": parent.info.get("position_side")}
         is_short = words.get("position_side") == "short"
         return {**words, "tradeid": 2 * words.get("tradeid", 0) + is_short}
 
     def _noted(self, order: Any) -> Any:
         """Keep in mind an order that was sent before its feed began.
 
-        Backtrader dates it by the feed's last bar.
+        Backtrader dates it by the feed's last bar, after which no bar would come.
         """
         if not len(order.data):
             self._early.add(order.ref)
+            order.created.dt = 0.0
         return order
 
     def _snapped(

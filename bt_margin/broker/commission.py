@@ -11,7 +11,7 @@ from bt_margin.core.wallet import MarginMode
 
 from .refusal import finite_number, positive_number, refuse_unknown
 
-__all__ = ["PerpCommission", "PlainCommission"]
+__all__ = ["PerpCommission", "PlainCommission", "TradeScheme"]
 
 
 class PerpCommission(bt.CommInfoBase):
@@ -124,3 +124,38 @@ class PlainCommission(bt.CommInfoBase):
     def getsize(self, price: float, cash: float) -> int:
         """Whole contracts of notional ``cash`` at ``price``."""
         return int(cash // (price * self.p.mult))
+
+
+class TradeScheme:
+    """The scheme of an inverse contract, for the trade that an execution changes.
+
+    Backtrader's trades average their entry price by size. Of contracts settled in
+    coin the average is harmonic, and only it gives the gain that the ledger books.
+
+    Args:
+        scheme: of the feed; everything else is its answer.
+        entry_before: of the trade, before the execution.
+        entry_after: of what the execution leaves open.
+    """
+
+    def __init__(self, scheme: Any, entry_before: float, entry_after: float) -> None:
+        self._scheme = scheme
+        self._entry_before = entry_before
+        self._entry_after = entry_after
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying asks for these before there is a scheme
+            raise AttributeError(name)
+        return getattr(self._scheme, name)
+
+    def profitandloss(self, size: float, price: float, newprice: float) -> float:  # noqa: ARG002
+        """Gain (+) of signed ``size`` from the trade's entry to ``newprice``."""
+        gain: float = self._scheme.profitandloss(size, self._entry_before, newprice)
+        return gain
+
+    def getvaluesize(self, size: float, price: float) -> float:  # noqa: ARG002
+        """Signed notional at the trade's entry, settle currency."""
+        if not size:
+            return 0.0
+        notional: float = self._scheme.getvaluesize(size, self._entry_after)
+        return notional

@@ -4,8 +4,10 @@ from typing import Any
 
 from bt_margin.core.account import Account
 from bt_margin.core.fill import apply_fill
+from bt_margin.core.position import Position
 
 from .accounting import AccountBroker
+from .commission import TradeScheme
 from .orders import Shortfall
 from .terms import Terms
 
@@ -51,9 +53,11 @@ class FillingBroker(AccountBroker):
         if closed or opened:
             carried = 0.0
             if closed and self.p.int2pnl:
-                carried = self.d_credit.pop(self.leader(data), 0.0)
+                carried = self.d_credit.pop(terms.contract.key, 0.0)
             self.move_position(data, closed + opened, price)
+            closed = self.legs.whole(terms.contract.key, order, closed)
             comminfo = terms.comminfo
+            trades_by = self.book_legs(terms, order, closed, opened, price)
             order.execute(
                 dtcoc or data.datetime[ago],
                 closed + opened,
@@ -70,12 +74,13 @@ class FillingBroker(AccountBroker):
                 position.price,
             )
             self._complete_dust(order)
-            self.legs.add(terms.contract.key, order, closed, opened)
-            order.addcomminfo(comminfo)
+            order.addcomminfo(trades_by)
             self.notify(order)
             self._ococheck(order)
         if shortfall is not None:
             self._refuse(order, shortfall)
+        elif order.alive() and self.is_reducing(order) and not self.held(order):
+            self._end_reducing(order)
 
     def _fill_size(self, order: Any, price: float, ago: int) -> float:
         """Signed size that this bar fills; a reduce-only order shrinks to the rest."""
@@ -85,14 +90,43 @@ class FillingBroker(AccountBroker):
             filled = contract.snapped_quantity(self.p.filler(order, price, ago))
             size = filled if order.isbuy() else -filled
         if self.is_reducing(order):
-            position = self.account.positions.get(self.order_terms(order).contract.key)
-            held = position.size if position else 0
+            held = self.held(order)
             against = -held if (held > 0) is not (size > 0) else 0
             size = min(size, against, key=abs)
             if not against:
-                order.cancel()
-                self._withdraw(order)
+                self._end_reducing(order)
         return float(size)
+
+    def held(self, order: Any) -> float:
+        """Signed size of the position that an order is about; 0: flat."""
+        position = self.account.positions.get(self.order_terms(order).contract.key)
+        return position.size if position else 0
+
+    def _end_reducing(self, order: Any) -> None:
+        """Cancel an order that can only close, and has nothing left to close."""
+        if not order.info.get("reason"):  # a guard that let it only close gave one
+            order.info.reason = self._why_nothing(order)
+        order.cancel()
+        self._withdraw(order)
+
+    def _why_nothing(self, order: Any) -> str:
+        key = self.order_terms(order).contract.key
+        reason = f"{key}: there is nothing left to close"
+        if self.is_hedged and not order.info.get("reduce_only"):
+            other = "short" if order.info.position_side == "long" else "long"
+            reason += f'; to open give position_side="{other}"'
+        return reason
+
+    def book_legs(
+        self, terms: Terms, order: Any, closed: float, opened: float, price: float
+    ) -> Any:
+        """Count an execution for its trade; the scheme by which the trade counts."""
+        key, before = terms.contract.key, self.legs.of(terms.contract.key, order)
+        self.legs.add(terms.contract, order, closed, opened, price)
+        if not terms.contract.inverse:
+            return terms.comminfo
+        after = self.legs.of(key, order).entry_price
+        return TradeScheme(terms.comminfo, before.entry_price, after)
 
     def _book_fill(
         self,
@@ -139,10 +173,7 @@ class FillingBroker(AccountBroker):
         position.update(size, price, data.datetime.datetime())
         held = self.account.positions_of(terms.contract.symbol)
         net = sum(leg.size for leg in held)
-        # Of two legs: the price at which they gain nothing together.
-        cost = sum(leg.size * leg.entry_price for leg in held)
-        single = held[0].entry_price if len(held) == 1 else None
-        position.fix(net, single or (cost / net if net else 0.0))
+        position.fix(net, _common_entry(held, net))
 
     @staticmethod
     def _complete_dust(order: Any) -> None:
@@ -161,3 +192,18 @@ class FillingBroker(AccountBroker):
         self.notify(order)
         self._ococheck(order)
         self._bracketize(order, cancel=True)
+
+
+def _common_entry(held: list[Position], net: float) -> float:
+    """The price at which positions of one symbol gain nothing together; 0: none.
+
+    Of a long and a short it can lie beyond every price, even below 0.
+    """
+    if not net:
+        return 0.0
+    if len(held) == 1:
+        return float(held[0].entry_price)
+    if held[0].contract.inverse:
+        coins = sum(leg.size / leg.entry_price for leg in held)
+        return float(net / coins) if coins else 0.0
+    return float(sum(leg.size * leg.entry_price for leg in held) / net)

@@ -103,7 +103,7 @@ class Instruments:
             if instrument.advance(sizes(feed))
         }
 
-    def tell_ended(self, now: Bar, held: Callable[[Any], float]) -> None:
+    def tell_ended(self, now: Bar, held: Callable[[Any], bool]) -> None:
         """Say once that a feed has ended while a position of it is open."""
         for feed, instrument in self._by_feed.items():
             bar = instrument.bar

@@ -1,6 +1,7 @@
 """Orders against the account: what they lock, and whether they can be afforded."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ class OrderDesk:
             return 0.0
         by_key: dict[str, list[tuple[Any, float]]] = {}
         for order in self._resting():
-            if exclude is None or self._group(order) != self._group(exclude):
+            if exclude is None or self.group(order) != self.group(exclude):
                 key = self._broker.order_terms(order).contract.key
                 found = (order, abs(order.executed.remsize))
                 by_key.setdefault(key, []).append(found)
@@ -145,14 +146,14 @@ class OrderDesk:
 
     def are_oco(self, one: Any, other: Any) -> bool:
         """Whether two orders are different members of one OCO group."""
-        return one.ref != other.ref and self._group(one) == self._group(other)
+        return one.ref != other.ref and self.group(one) == self.group(other)
 
     def _mark(self, data: Any) -> float | None:
         """Mark price; ``None``: the feed has not begun."""
         begun = self._broker.instrument(data).bar is not None
         return float(self._broker.mark(data)) if begun else None
 
-    def _group(self, order: Any) -> tuple[str, int]:
+    def group(self, order: Any) -> tuple[str, int]:
         """Orders of one group go together: of an OCO, or children of a bracket."""
         if order.parent is not None:
             return ("bracket", order.parent.ref)
@@ -160,13 +161,13 @@ class OrderDesk:
 
     def _locked_by(self, orders: list[tuple[Any, float]]) -> float:
         """Order margin of one position; a group counts once, with its largest."""
-        data, account = orders[0][0].data, self._trial_or_account()
+        data, account = orders[0][0].data, self.account
         terms = self._broker.order_terms(orders[0][0])
         mark = self._mark(data)
         largest: dict[tuple[Any, bool], _Claim] = {}
         for order, quantity in orders:
             claim = self._claim(order, quantity, mark, terms)
-            key = (self._group(order), order.isbuy())
+            key = (self.group(order), order.isbuy())
             largest[key] = max(largest.get(key, claim), claim)
         position = account.positions.get(terms.contract.key)
         held = position.notional(mark) if position and mark else 0.0
@@ -219,8 +220,11 @@ class OrderDesk:
         """Forget the trial account: the orders themselves count from here on."""
         self._trial = None
 
-    def _trial_or_account(self) -> Account:
-        return self._trial or self._broker.account
+    @property
+    def account(self) -> Account:
+        """The account as the next order finds it: inside a batch, the trial."""
+        trial: Account = self._trial or self._broker.account
+        return trial
 
     def below_minimum(self, order: Any) -> str | None:
         """Why the venue would not take so small an order; ``None``: it would.
@@ -232,7 +236,7 @@ class OrderDesk:
         if not size:
             return f"{symbol}: the size is below the size step {contract.size_step}"
         price = self._reference_price(order)
-        if not self._trial_or_account().split_fill(contract.key, size, price).opened:
+        if not self.account.split_fill(contract.key, size, price).opened:
             return None
         for name, value, least in (
             ("quantity", abs(size), contract.min_quantity),
@@ -258,7 +262,7 @@ class OrderDesk:
             return None
         terms: Terms = self._broker.order_terms(order)
         size, price = order.executed.remsize, self._reference_price(order)
-        change = self._trial_or_account().split_fill(terms.contract.key, size, price)
+        change = self.account.split_fill(terms.contract.key, size, price)
         if order.exectype not in BY_THE_BAR:
             if change.closed:
                 return None
@@ -277,13 +281,13 @@ class OrderDesk:
             fee = 0 if locks_fee else terms.fee(quantity, price, is_maker=is_maker)
             return self.locked(include=(order, quantity)) - locked - fee
 
-        have = self.available(self._trial_or_account(), terms, locked)
+        have = self.available(self.account, terms, locked)
         return self._shortfall(terms, opened, price, need, have)
 
     def _check_immediate(
         self, terms: Terms, change: PositionChange, price: float
     ) -> Shortfall | None:
-        trial = self._trial_or_account()
+        trial = self.account
         if change.closed:
             self._apply(trial, terms, change.closed, price)
         if change.opened:
@@ -299,11 +303,59 @@ class OrderDesk:
         self, order: Any, opened: float, price: float, *, is_maker: bool
     ) -> Shortfall | None:
         """Whether the opening part of a fill can be afforded now."""
-        terms = self._broker.order_terms(order)
+        terms, account = self._broker.order_terms(order), self._broker.account
         locked = self.locked(exclude=order)
-        have = self.available(self._broker.account, terms, locked)
+        have = self.available(account, terms, locked)
         need = self._opening_need(terms, opened, price, is_maker=is_maker)
         return self._shortfall(terms, opened, price, need, have)
+
+    # Questions about an account like the broker's, on a copy of it
+
+    def refusal(
+        self,
+        fork: Account,
+        terms: Terms,
+        opened: float,
+        price: float,
+        *,
+        is_maker: bool,
+        counts_orders: bool = True,
+    ) -> Shortfall | None:
+        """Why ``fork`` could not open signed ``opened`` now; ``None``: it could."""
+        with self._on(fork):
+            locked = self.locked() if counts_orders else 0.0
+            have = self.available(fork, terms, locked)
+            need = self._opening_need(terms, opened, price, is_maker=is_maker)
+            return self._shortfall(terms, opened, price, need, have)
+
+    def most_openable(
+        self, fork: Account, terms: Terms, side: int, price: float
+    ) -> float:
+        """The largest quantity that ``fork`` could open on a side (1 or -1)."""
+        with self._on(fork):
+            have = self.available(fork, terms, self.locked())
+            need = self._opening_need(terms, side, price, is_maker=False)
+            one = need(1.0)
+            beyond = 2 * have / one  # the need is in proportion to the quantity
+            if not beyond > 0:
+                return 0.0
+            refused = self._shortfall(terms, side * beyond, price, need, have)
+            return refused.largest_quantity if refused else beyond
+
+    def available_after(self, fork: Account) -> float:
+        """Available balance of ``fork`` under the resting orders."""
+        with self._on(fork):
+            marks = self._broker.mark_of_symbol
+            return float(fork.available_balance(marks, self.locked()))
+
+    @contextmanager
+    def _on(self, fork: Account) -> Iterator[None]:
+        """Let ``fork`` stand for the account."""
+        before, self._trial = self._trial, fork
+        try:
+            yield
+        finally:
+            self._trial = before
 
     @staticmethod
     def _opening_need(
@@ -337,7 +389,7 @@ class OrderDesk:
     ) -> Shortfall | None:
         """The refusal of an opening size that costs too much or has too high a tier."""
         contract, quantity = terms.contract, abs(opened)
-        held = self._trial_or_account().positions.get(contract.key)
+        held = self.account.positions.get(contract.key)
         size = abs(held.size) if held else 0.0
         leverage = terms.leverage_at(price)
 
@@ -354,15 +406,15 @@ class OrderDesk:
         largest = contract.snapped_quantity(_largest(passes, quantity))
         needed = need(quantity)
         reason = (
-            f"{contract.symbol}: opening {quantity:g} at {price:g} needs {needed:.2f}"
-            f" (margin and fee), available is {have:.2f};"
+            f"{contract.symbol}: opening {quantity:g} at {price:g} needs"
+            f" {_amount(needed)} (margin and fee), available is {_amount(have)};"
             f" at most {largest:g} would pass"
         )
         if leverage > bound(quantity):
             reason = (
                 f"{contract.symbol}: leverage {leverage:g} is above"
                 f" {bound(quantity):g}, the bound for a notional of"
-                f" {contract.notional(size + quantity, price):.2f};"
+                f" {_amount(contract.notional(size + quantity, price))};"
                 f" lower the leverage, or open at most {largest:g}"
             )
         return Shortfall(needed, have, largest, reason)
@@ -379,6 +431,11 @@ class OrderDesk:
             mode=terms.mode,
             fee=fee,
         )
+
+
+def _amount(value: float) -> str:
+    """An amount of money or of coin, in as many digits as it needs."""
+    return f"{value:.2f}" if abs(value) >= 100 or not value else f"{value:.5g}"
 
 
 def _largest(passes: Callable[[float], bool], quantity: float) -> float:

@@ -13,12 +13,17 @@ from bt_margin.core.policy import OrderScope
 from bt_margin.core.walk import Event
 from bt_margin.core.wallet import SHARED, MarginMode
 
+from .aftermath import MarginWarning
+from .commission import TradeScheme
+from .legs import Leg
+
 __all__ = ["Reporter"]
 
 _HOOKS = {
     FundingEvent: "notify_funding",
     LiquidationEvent: "notify_liquidation",
     DeleveragingEvent: "notify_deleveraging",
+    MarginWarning: "notify_margin_warning",
 }
 
 
@@ -42,7 +47,8 @@ class Reporter:
             if isinstance(event, FundingEvent):
                 broker.fundings.append(event)
                 # Carried into the commission of the next close, as interest is.
-                broker.d_credit[data] -= event.payment
+                key = position_key(event.symbol, event.leg)
+                broker.d_credit[key] -= event.payment
                 continue
             if isinstance(event, LiquidationEvent):
                 broker.liquidations.append(event)
@@ -64,7 +70,7 @@ class Reporter:
                 continue
             # The other leg of an isolated one stands on a wallet of its own.
             is_apart = event.leg and event.wallet != SHARED
-            if is_apart and order.info["position_side"] != event.leg:
+            if is_apart and order.info.position_side != event.leg:
                 continue
             if scope is not OrderScope.ADDING or self._adds(order, data, event):
                 yield order
@@ -74,6 +80,8 @@ class Reporter:
         broker = self._broker
         if broker.is_reducing(order):
             return False
+        if broker.is_hedged:
+            return True
         size = event.size + event.remaining
         if broker.leader(order.data) is not data or not event.size:
             size = broker.positions[order.data].size
@@ -87,18 +95,19 @@ class Reporter:
         word, carried = "deleveraging", 0.0
         if isinstance(event, LiquidationEvent):
             word, carried = "liquidation", -event.fee
+        key = position_key(event.symbol, event.leg)
         if broker.p.int2pnl:
-            carried += broker.d_credit.pop(data, 0.0)
+            carried += broker.d_credit.pop(key, 0.0)
         share = event.size / (event.size + event.remaining)
-        legs = broker.legs.take(position_key(event.symbol, event.leg), share)
-        total = sum(abs(size) for _, _, size in legs)
+        legs = broker.legs.take(key, share)
+        total = sum(abs(leg.size) for _, _, leg in legs)
         broker.move_position(data, -event.size, event.fill_price)
-        for owner, tradeid, size in legs:
-            side = bt.order.SellOrder if size > 0 else bt.order.BuyOrder
+        for owner, tradeid, leg in legs:
+            side = bt.order.SellOrder if leg.size > 0 else bt.order.BuyOrder
             order = side(
                 owner=owner,
                 data=data,
-                size=abs(size),
+                size=abs(leg.size),
                 price=event.fill_price,
                 tradeid=tradeid,
             )
@@ -108,17 +117,18 @@ class Reporter:
             order.submit(broker)
             order.accept(broker)
             broker.orders.append(order)
-            self._complete(order, event, carried * abs(size) / total)
+            self._complete(order, event, leg, carried * abs(leg.size) / total)
 
     def _complete(
         self,
         order: Any,
         event: LiquidationEvent | DeleveragingEvent,
+        leg: Leg,
         commission: float,
     ) -> None:
         """Fill the order of a forced close whole, closing its part of a trade."""
         broker, size, price = self._broker, order.created.size, event.fill_price
-        terms = broker.terms(order.data)
+        terms, position = broker.terms(order.data), broker.positions[order.data]
         pnl = terms.contract.pnl(-size, event.entry_price, price)
         value = terms.comminfo.getvaluesize(-size, event.entry_price)
         nothing_opened = (0, 0.0, 0.0)
@@ -132,15 +142,19 @@ class Reporter:
             *nothing_opened,
             terms.comminfo.margin,
             float(pnl),
-            0,
-            0.0,
+            position.size,
+            position.price,
         )
-        order.addcomminfo(terms.comminfo)
+        comminfo = terms.comminfo
+        if terms.contract.inverse:
+            comminfo = TradeScheme(comminfo, leg.entry_price, leg.entry_price)
+        order.addcomminfo(comminfo)
         broker.notify(order)
 
-    def tell(self) -> None:
+    def tell(self, warnings: Iterable[MarginWarning] = ()) -> None:
         """Call the hooks that strategies define, once the bar is done."""
-        news, self._news = self._news, []
+        news: list[Event | MarginWarning] = [*self._news, *warnings]
+        self._news = []
         cerebro = self._broker.cerebro
         for event in news:
             cerebro._notify_store(event)

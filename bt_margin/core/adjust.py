@@ -75,7 +75,8 @@ def max_removable(
 ) -> Number:
     """The most that can be taken from an isolated position; 0 for a cross one.
 
-    It stays above its maintenance margin whatever the rule.
+    It stays above its maintenance margin whatever the rule, and a gain that is not
+    realized yet cannot be taken.
     """
     position, wallet = account.positions[key], account.wallet_of(key)
     if wallet == account.shared:
@@ -84,7 +85,7 @@ def max_removable(
     now = position.summary(mark, Basis.MARK)
     margin = balance + now.margin_balance
     # A billionth less: at exactly maintenance the venue liquidates.
-    bounds = [(margin - now.maintenance_margin) * (10**9 - 1) / 10**9]
+    bounds = [balance, (margin - now.maintenance_margin) * (10**9 - 1) / 10**9]
     if rule.keeps_initial:
         bounds.append(margin - now.initial_margin)
     if rule.keeps_maintenance:

@@ -71,11 +71,17 @@ def close(
     closing: Closing,
     policy: LiquidationPolicy,
     time: datetime,
+    *,
+    takes_all: bool,
 ) -> Outcome:
-    """Book a closing on the account, and what it gave."""
+    """Book a closing on the account, and what it gave.
+
+    With ``takes_all`` those closed with it so far were bankrupt: if it is too, and the
+    last of the wallet, the fund takes exactly what is left, float dust included.
+    """
     paid = _paid_by_trader(account, wallet, closing, time)
     outcome = _outcome(closing, closing.closed_share + paid, policy)
-    _book(account, wallet, closing, outcome, time)
+    _book(account, wallet, closing, outcome, time, takes_all and outcome.is_bankrupt)
     return outcome
 
 
@@ -117,7 +123,8 @@ def _spread(closing: Closing, policy: LiquidationPolicy) -> Number:
     if not policy.spread_rate:
         return 0
     position, mark = closing.position, closing.mark
-    lost = 1 - closing.share / position.maintenance_margin(mark)
+    required = position.maintenance_margin(mark)
+    lost = 1 - closing.share / required if required else 0
     rate = position.tier(mark).maintenance_margin_rate
     return policy.spread_rate * rate * max(0, lost)
 
@@ -128,29 +135,27 @@ def _book(
     closing: Closing,
     outcome: Outcome,
     time: datetime,
+    takes_all: bool,
 ) -> None:
-    """Book a closing; the last position of a wallet leaves no dust behind."""
-    position, ref, kind = closing.position, _REF, LedgerEntryKind
+    """Book a closing; what an isolated wallet has left goes back at its end."""
+    position, kind = closing.position, LedgerEntryKind
     key, symbol = position.contract.key, position.contract.symbol
 
     def book(kind: LedgerEntryKind, amount: Number) -> None:
-        account.book(kind, amount, time=time, key=key, ref=ref)
+        account.book(kind, amount, time=time, key=key, ref=_REF)
 
     price = closing.mark if outcome.is_bankrupt else outcome.fill_price
     book(kind.REALIZED_PNL, closing.closed.unrealized_pnl(price))
     book(kind.LIQUIDATION_FEE, outcome.fee)
+    insurance, held = outcome.insurance, account.balance(wallet)
+    is_last = not closing.remaining and len(account.positions_in(wallet)) == 1
+    if is_last and (takes_all or held + insurance < 0):
+        insurance = -held
+    book(kind.INSURANCE, insurance)
     if closing.remaining:
-        book(kind.INSURANCE, outcome.insurance)
         account.put(replace(position, size=closing.remaining), wallet)
         return
-    is_last = len(account.positions_in(wallet)) == 1
-    rest = account.balance(wallet)
-    if outcome.is_bankrupt:
-        book(kind.INSURANCE, -rest if is_last else outcome.insurance)
-    elif is_last and rest < 0:
-        book(kind.INSURANCE, -rest)
-    elif wallet != account.shared:
-        account.transfer(
-            wallet, account.shared, rest, time=time, symbol=symbol, ref=ref
-        )
+    rest, shared = account.balance(wallet), account.shared
+    if wallet != shared:
+        account.transfer(wallet, shared, rest, time=time, symbol=symbol, ref=_REF)
     account.remove(key)

@@ -78,10 +78,11 @@ class Contract:
 
     @property
     def without_maintenance(self) -> "Contract":
-        """The same with nothing required: its liquidation price is bankruptcy."""
-        return replace(
-            self, tiers=_NO_MAINTENANCE, closing_fee_rate=0, reserved_fee_rate=0
-        )
+        """The same with nothing required: its liquidation price is bankruptcy.
+
+        A fee that is reserved for the close at that price stays reserved (Bybit).
+        """
+        return replace(self, tiers=_NO_MAINTENANCE, closing_fee_rate=0)
 
     def tiers_of(self, size: Number) -> TierTable:
         """The tiers by notional that hold for ``size`` contracts."""
@@ -107,11 +108,16 @@ class Contract:
         return units * (price - entry_price)
 
     def price_at_cost(self, size: Number, price: Number, cost: Number) -> Number:
-        """The price worse than ``price`` by ``cost`` for signed ``size``."""
+        """The price worse than ``price`` by ``cost`` for signed ``size``.
+
+        A coin-settled short cannot lose more than the coins it is worth: where the
+        cost is that or more, no price is bad enough, and it is infinite.
+        """
         units = size * self.contract_size
-        if self.inverse:
-            return units / (units / price + cost)
-        return price - cost / units
+        if not self.inverse:
+            return price - cost / units
+        coins = units / price + cost
+        return units / coins if (coins > 0) is (units > 0) and coins else float("inf")
 
     def snapped_quantity(self, quantity: Number) -> Number:
         """``quantity`` (unsigned) on the size step, never larger."""

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .account import Account, Marks
+from .errors import ParameterError
 from .fill import apply_fill
 from .number import Number
+from .position import Position
 
 __all__ = ["DeleveragingEvent", "DeleveragingStamp"]
 
@@ -55,42 +57,49 @@ class DeleveragingStamp:
     closed_share: Number
     price: Number | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < self.closed_share <= 1:
+            fix = "give a share above 0 and up to 1"
+            raise ParameterError("closed_share", self.closed_share, fix)
+
     def settle(self, account: Account, marks: Marks) -> list[DeleveragingEvent]:
         """Close the share of every position of the symbol that gains."""
+        held = account.positions_of(self.symbol)
+        if not held:  # the feed may not have begun: it has no mark then
+            return []
         price = marks(self.symbol) if self.price is None else self.price
-        events = []
-        for position in account.positions_of(self.symbol):
-            if position.unrealized_pnl(price) <= 0:
-                continue
-            contract, wallet = (
-                position.contract,
-                account.wallet_of(position.contract.key),
-            )
-            remaining = contract.snapped_quantity(
-                abs(position.size) * (1 - self.closed_share)
-            )
-            signed = remaining if position.size > 0 else -remaining
-            change = apply_fill(
-                account,
-                contract,
-                signed - position.size,
-                price,
-                leverage=position.leverage,
-                mode=account.mode_of(contract.key),
-                time=self.time,
-                ref="deleveraging",
-            )
-            events.append(
-                DeleveragingEvent(
-                    time=self.time,
-                    symbol=self.symbol,
-                    size=position.size - signed,
-                    entry_price=position.entry_price,
-                    fill_price=price,
-                    pnl=change.realized_pnl,
-                    wallet=wallet.name,
-                    remaining=signed,
-                    leg=contract.leg,
-                )
-            )
-        return events
+        return [
+            self._close(account, position, price)
+            for position in held
+            if position.unrealized_pnl(price) > 0
+        ]
+
+    def _close(
+        self, account: Account, position: Position, price: Number
+    ) -> DeleveragingEvent:
+        """Close the share of one position."""
+        contract, size = position.contract, position.size
+        wallet = account.wallet_of(contract.key)
+        kept = contract.snapped_quantity(abs(size) * (1 - self.closed_share))
+        remaining = kept if size > 0 else -kept
+        change = apply_fill(
+            account,
+            contract,
+            remaining - size,
+            price,
+            leverage=position.leverage,
+            mode=account.mode_of(contract.key),
+            time=self.time,
+            ref="deleveraging",
+        )
+        return DeleveragingEvent(
+            time=self.time,
+            symbol=self.symbol,
+            size=size - remaining,
+            entry_price=position.entry_price,
+            fill_price=price,
+            pnl=change.realized_pnl,
+            wallet=wallet.name,
+            remaining=remaining,
+            leg=contract.leg,
+        )

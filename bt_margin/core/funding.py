@@ -80,14 +80,17 @@ class FundingStamp:
     mark_price: Number | None = None
 
     def settle(self, account: Account, marks: Marks) -> list[FundingEvent]:
-        """Pay the stamp, for every position of the symbol."""
-        mark = marks(self.symbol) if self.mark_price is None else self.mark_price
+        """Pay the stamp, for every position of the symbol.
+
+        The mark is asked for only then: the feed may not have begun.
+        """
+        known = self.mark_price
         return [
             settle_funding(
                 account,
                 position.contract.key,
                 self.funding_rate,
-                mark,
+                marks(self.symbol) if known is None else known,
                 time=self.time,
                 available=account.available_balance(marks),
             )

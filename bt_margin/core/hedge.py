@@ -46,7 +46,7 @@ def shared_liquidation_price(
         )
 
     start = turned(marks(positions[0].contract.symbol))
-    bends = sorted(turned(price) for p in positions for price in _bends(p))
+    bends = sorted({turned(price) for p in positions for price in _bends(p)})
     below = [start, *reversed([at for at in bends if at < start]), 0]
     above = [start, *(at for at in bends if at > start), float("inf")]
     roots = [_first_root(line, surplus) for line in (below, above)]
@@ -91,12 +91,14 @@ def _first_root(
     for near, far in pairwise(points):
         # The last piece has no end: its line goes on as it starts.
         inside = near + 1 if far == float("inf") else (near + far) / 2
+        if inside in (near, far):  # floats hold nothing between the two
+            continue
         here = surplus(near, inside)
         if was_safe is not None and (here > 0) is not was_safe:
             return near
         was_safe = here > 0
         fall = (here - surplus(inside, inside)) / (inside - near)
         root = near + here / fall if fall else None
-        if root is not None and min(near, far) < root < max(near, far):
+        if root is not None and min(near, far) <= root <= max(near, far):
             return root
     return None

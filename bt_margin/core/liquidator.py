@@ -77,9 +77,11 @@ class Liquidator:
             before = account.summary(wallet, marks)
             if events and before.surplus > 0:
                 break
-            balances = account.ledger.balances
+            balances, all_bankrupt = account.ledger.balances, True
             for closing in self._closings(account, wallet, marks, before, time):
-                outcome = close(account, wallet, closing, self.policy, time)
+                where = (account, wallet, closing, self.policy, time)
+                outcome = close(*where, takes_all=all_bankrupt)
+                all_bankrupt &= outcome.is_bankrupt
                 events.append(
                     _event(closing, outcome, before, wallet, balances, time, cause)
                 )
@@ -140,11 +142,8 @@ class Liquidator:
             return None
         signed = remaining if position.size > 0 else -remaining
         rest = replace(position, size=signed)
-        units, notional = (
-            remaining * contract.contract_size,
-            rest.notional(closing.mark),
-        )
-        place = contract.tiers.place(units, notional)
+        units = remaining * contract.contract_size
+        place = contract.tiers.place(units, rest.maintenance_notional(closing.mark))
         self._reduced[key] = (rest, time, place, count + 1)
         settlement = self.policy.step_settlement
         return replace(closing, remaining=signed, settlement=settlement)

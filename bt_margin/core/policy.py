@@ -102,7 +102,7 @@ class TierStep:
         """The share that fits the lower tier."""
         contract = position.contract
         units = abs(position.size) * contract.contract_size
-        notional, tiers = position.notional(mark), contract.tiers
+        notional, tiers = position.maintenance_notional(mark), contract.tiers
         place = tiers.place(units, notional)
         if before is not None:
             place = min(place, before.place)
@@ -162,20 +162,22 @@ class CompliantStep:
     ) -> Number:
         """The largest share whose requirement is the ratio aimed at.
 
-        With ``n`` the notional, ``k`` the share kept and a tier's rate ``m`` and
-        amount ``c``: balance - n (1 - k) cost = (n k m - c) / ratio. The left side
+        With ``n`` the notional, ``b`` the one that maintenance is taken on, ``f`` the
+        closing fees in it, ``k`` the share kept and a tier's rate ``m`` and amount
+        ``c``: balance - n (1 - k) cost = (k (b m + f) - c) / ratio. The left side
         rises with k more slowly than the right where closing helps at all.
         """
-        notional, contract = position.notional(mark), position.contract
-        aim, cost = self.margin_ratio, self.cost_rate
-        for tier, floor, ceiling in reversed(contract.tiers_of(position.size).bands()):
-            rate = tier.maintenance_margin_rate + contract.closing_fee_rate
+        base, aim = position.maintenance_notional(mark), self.margin_ratio
+        cost = position.notional(mark) * self.cost_rate
+        fees = position.closing_fees(mark)
+        tiers = position.contract.tiers_of(position.size)
+        for tier, floor, ceiling in reversed(tiers.bands()):
             amount = tier.maintenance_amount or 0
-            relief = rate - aim * cost
-            if floor >= notional or relief <= 0:
+            relief = base * tier.maintenance_margin_rate + fees - aim * cost
+            if floor >= base or relief <= 0:
                 continue
-            share = (aim * (balance - notional * cost) + amount) / (notional * relief)
-            if floor < share * notional <= min(ceiling, notional):
+            share = (aim * (balance - cost) + amount) / relief
+            if floor < share * base <= min(ceiling, base):
                 return share
         return 0
 

@@ -71,20 +71,26 @@ class Position:
         """Requirement at mark, on the contract's basis, with its closing fees."""
         return self.maintenance_in_tier(mark_price, self.tier(mark_price))
 
+    def maintenance_notional(self, mark_price: Number) -> Number:
+        """The notional that maintenance is taken on, at mark or at entry."""
+        if self.contract.maintenance_basis is Basis.MARK:
+            return self.notional(mark_price)
+        return self.entry_notional
+
     def tier(self, mark_price: Number) -> Tier:
         """The tier at mark, on the contract's basis."""
-        contract = self.contract
-        on_mark = contract.maintenance_basis is Basis.MARK
-        base = self.notional(mark_price) if on_mark else self.entry_notional
-        return contract.tiers_of(self.size).tier_of(base)
+        base = self.maintenance_notional(mark_price)
+        return self.contract.tiers_of(self.size).tier_of(base)
+
+    def closing_fees(self, mark_price: Number) -> Number:
+        """The fees of a close that the venue counts in maintenance."""
+        at_mark = self.notional(mark_price) * self.contract.closing_fee_rate
+        return at_mark + self.reserved_fee
 
     def maintenance_in_tier(self, mark_price: Number, tier: Tier) -> Number:
         """Requirement at mark if ``tier`` applies."""
-        contract, at_mark = self.contract, self.notional(mark_price)
-        on_mark = contract.maintenance_basis is Basis.MARK
-        base = at_mark if on_mark else self.entry_notional
-        fees = at_mark * contract.closing_fee_rate + self.reserved_fee
-        return tier.maintenance_margin(base) + fees
+        base = self.maintenance_notional(mark_price)
+        return tier.maintenance_margin(base) + self.closing_fees(mark_price)
 
     def largest_maintenance(self, low_mark: Number, high_mark: Number) -> Number:
         """The largest requirement while mark is between the two."""

@@ -67,6 +67,8 @@ class SizeTiers:
             if not tier.max_leverage > 0:
                 fix = "give a leverage above 0"
                 raise TierError(f"{place}.max_leverage", tier.max_leverage, fix)
+            if not tier.slope >= 0:
+                raise TierError(f"{place}.slope", tier.slope, "give 0 or more")
             ceiling, rate = tier.max_units, tier.maintenance_margin_rate
 
     def __iter__(self) -> Iterator[SizeTier]:
@@ -104,8 +106,9 @@ class SizeTiers:
         if not tier.slope:
             return _flat(tier.maintenance_margin_rate, tier.max_leverage)
         rise = tier.slope * units
-        initial = 1 / tier.max_leverage + rise
-        return TierTable.flat(tier.maintenance_margin_rate + rise, 1 / initial)
+        rate = min(tier.maintenance_margin_rate + rise, _ALMOST_ALL)
+        return TierTable.flat(rate, 1 / (1 / tier.max_leverage + rise))
 
 
+_ALMOST_ALL = (10**9 - 1) / 10**9  # of the notional; nobody can hold more than that
 _flat = lru_cache(maxsize=256)(TierTable.flat)

@@ -10,7 +10,7 @@ are taken as they are; those left ``None`` are computed.
 Source of the recursion: Binance "Leverage and Margin of USD-M Futures".
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -102,12 +102,26 @@ class TierTable:
         return self
 
     def place(self, units: Number, notional: Number) -> int:  # noqa: ARG002
-        """The place of the tier, from 0, that holds a position of ``notional``."""
-        return self._tiers.index(self.tier_of(notional))
+        """The place of the tier, from 0, that holds a position of ``notional``.
+
+        Where two tiers meet it is the lower: a position brought down is in it.
+        """
+        least = notional - notional / 10**11
+        return bisect_left(self._floors, least, lo=1) - 1
 
     def share_within(self, place: int, units: Number, notional: Number) -> Number:  # noqa: ARG002
-        """The share of a position of ``notional`` that the tier at ``place`` holds."""
-        return min(1, self._tiers[place].max_notional / notional)
+        """The share of a position of ``notional`` that the tier at ``place`` holds.
+
+        Where the requirement jumps at its ceiling, which belongs to the tier above,
+        it holds a billionth less.
+        """
+        tier, above = self._tiers[place], self._tiers[place + 1 : place + 2]
+        cap = tier.max_notional
+        if above and above[0].maintenance_margin(cap) * 10**9 > (
+            tier.maintenance_margin(cap) * (10**9 + 1)
+        ):
+            cap -= cap / 10**9
+        return min(1, cap / notional)
 
     def bands(self) -> list[tuple[Tier, Number, Number]]:
         """Each tier with the notionals it holds for, the last one without end."""

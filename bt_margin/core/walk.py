@@ -73,8 +73,7 @@ class BarWalk:
             self._marks[symbol] = path.prices[-1]
         for symbol, path in paths.items():
             self._marks.setdefault(symbol, path.prices[0])
-        self._paths = paths
-        self._start, self._length = start, length
+        self._paths, self._start, self._length = paths, start, length
         self._stamps = sorted(stamps, key=lambda stamp: (stamp.share, stamp.time))
         self._charges.clear()
         self.share = BEFORE_OPEN
@@ -223,19 +222,16 @@ class BarWalk:
 
     def _first_liquidation(self, stop: Number) -> tuple[Number, Wallet] | None:
         """Where on the straight piece to ``stop`` a wallet first meets maintenance."""
-        first: tuple[Number, Wallet] | None = None
+        found: list[tuple[Number, Wallet]] = []
         for wallet, held in self.account.wallets().items():
             legs = [
                 Leg(p, self.mark(p.contract.symbol), self._mark_before(p, stop))
                 for p in held
             ]
             part = first_crossing(legs, self.account.balance(wallet))
-            if part is None:
-                continue
-            share = self.share + (stop - self.share) * part
-            if first is None or share < first[0]:
-                first = (share, wallet)
-        return first
+            if part is not None:
+                found.append((self.share + (stop - self.share) * part, wallet))
+        return min(found, key=lambda each: each[0], default=None)
 
     def _liquidate_due(self) -> list[Event]:
         """Liquidate every wallet at or below maintenance at this moment."""

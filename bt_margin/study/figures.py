@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from bt_margin.analyzers.bridge import sums_by_kind
 from bt_margin.core.ledger import LedgerEntry, LedgerEntryKind
 
 from .recorder import Recorder
@@ -72,9 +73,7 @@ def figures_of(
         ledger: the run's entries.
         has_ledger: False with stock accounting: fees are those of the orders.
     """
-    totals = dict.fromkeys(LedgerEntryKind, 0.0)
-    for entry in ledger:
-        totals[entry.kind] += entry.amount
+    totals = sums_by_kind(ledger)
     fees = totals[LedgerEntryKind.FEE] + totals[LedgerEntryKind.LIQUIDATION_FEE]
     bars = len(recorder.available)
     return Figures(

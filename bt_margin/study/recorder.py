@@ -7,7 +7,9 @@ from typing import Any
 
 import backtrader as bt
 
-__all__ = ["Execution", "Recorder", "Refusal"]
+from bt_margin.analyzers import Refusal
+
+__all__ = ["Execution", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +21,6 @@ class Execution:
     size: float
     price: float
     is_liquidation: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An order refused for margin: bar time, symbol, signed size, reason."""
-
-    time: datetime
-    symbol: str
-    size: float
-    reason: str
 
 
 class Recorder(bt.Analyzer):
@@ -82,10 +74,9 @@ class Recorder(bt.Analyzer):
             )
             self.commission += bit.comm
             self._weigh(order, bit)
-        if order.status == order.Margin:
-            reason = str(order.info.get("shortfall") or "not enough cash")
-            size = order.created.size
-            self.refusals.append(Refusal(self._now(), symbol, size, reason))
+        refusal = Refusal.of(order, self._now())
+        if refusal is not None and order.status == order.Margin:
+            self.refusals.append(refusal)
 
     def _weigh(self, order: Any, bit: Any) -> None:
         """Keep the largest entry notional of each position; a close or flip ends it."""

@@ -8,6 +8,7 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 
+from bt_margin.analyzers import Refusal
 from bt_margin.broker import Ambiguity, MarginBroker, PerpCommission, PerpData
 from bt_margin.core.errors import (
     MarginError,
@@ -23,7 +24,7 @@ from bt_margin.data import Market
 from bt_margin.venues import Tiers, Venue
 
 from .figures import Figures, figures_of
-from .recorder import Execution, Recorder, Refusal
+from .recorder import Execution, Recorder
 from .source import StrategySource
 
 __all__ = ["RUN_KEYS", "Run", "Setup", "run"]

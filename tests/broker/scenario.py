@@ -112,9 +112,13 @@ class Recorder(bt.Strategy):
     Attributes:
         sent: orders by label; they show how each one ended.
         heard: (bar number, order reference, status name) of every notification.
+        said: what an act asked for, by label: the answer, or the refusal.
         liquidation_orders: those that carry a liquidation event.
+        deleveraging_orders: the same for deleveragings.
         trades: closed trades.
-        liquidations, fundings: events, with ``news``: (bar number, event).
+        opened: trade ids of the trades that opened.
+        liquidations, fundings, deleveragings: events, with ``news``: (bar number,
+            event).
         cash, value, sizes: by bar number, as seen in ``next``.
     """
 
@@ -123,8 +127,12 @@ class Recorder(bt.Strategy):
     def __init__(self) -> None:
         self.sent: dict[str, Any] = {}
         self.heard: list[tuple[int, int, str]] = []
+        self.said: dict[str, Any] = {}
         self.liquidation_orders: list[Any] = []
+        self.deleveraging_orders: list[Any] = []
         self.trades: list[Any] = []
+        self.opened: list[int] = []
+        self.deleveragings: list[Any] = []
         self.liquidations: list[Any] = []
         self.fundings: list[Any] = []
         self.news: list[tuple[int, Any]] = []
@@ -144,8 +152,12 @@ class Recorder(bt.Strategy):
         self.heard.append((len(self.cash), order.ref, order.getstatusname()))
         if order.info.get("liquidation"):
             self.liquidation_orders.append(order)
+        if order.info.get("deleveraging"):
+            self.deleveraging_orders.append(order)
 
     def notify_trade(self, trade: Any) -> None:
+        if trade.justopened:
+            self.opened.append(trade.tradeid)
         if trade.isclosed:
             self.trades.append(trade)
 
@@ -156,6 +168,15 @@ class Recorder(bt.Strategy):
     def notify_funding(self, event: Any) -> None:
         self.fundings.append(event)
         self.news.append((len(self.cash), event))
+
+    def notify_deleveraging(self, event: Any) -> None:
+        self.deleveragings.append(event)
+        self.news.append((len(self.cash), event))
+
+    def trade_sizes(self) -> dict[int, float]:
+        """Size of every trade that is open, by its id, over all feeds."""
+        groups = [group for ids in self._trades.values() for group in ids.items()]
+        return {key: group[-1].size for key, group in groups if group[-1].isopen}
 
     def statuses(self, label: str) -> list[str]:
         """Every status that was heard of an order."""
@@ -202,3 +223,44 @@ def cancel(label: str) -> Act:
 def ledger_total(broker: Any, kind: str) -> float:
     """Sum of the ledger's entries of a kind, by its value: "fee", "funding"..."""
     return float(sum(entry.amount for entry in broker.ledger if entry.kind == kind))
+
+
+def ask(label: str, question: Act) -> Act:
+    """An act of the plan: keep an answer, or the refusal, under a label."""
+
+    def act(strategy: Any) -> None:
+        try:
+            strategy.said[label] = question(strategy)
+        except bt_margin.MarginError as refusal:
+            strategy.said[label] = refusal
+
+    return act
+
+
+def act_on(method: str, *words: Any, label: str = "", data: str = "A") -> Act:
+    """An act of the plan: call a method of the broker for a feed."""
+
+    def act(strategy: Any) -> Any:
+        feed = strategy.getdatabyname(data)
+        return getattr(strategy.broker, method)(feed, *words)
+
+    return ask(label or method, act)
+
+
+def close_leg(side: str, label: str = "close", data: str = "A", **order: Any) -> Act:
+    """An act of the plan: close a leg of a feed."""
+
+    def act(strategy: Any) -> None:
+        feed = strategy.getdatabyname(data)
+        close = strategy.broker.close_leg
+        strategy.sent[label] = close(strategy, feed, side, **order)
+
+    return act
+
+
+def balances(broker: Any) -> dict[str, float]:
+    """Balance of every wallet that holds something, from the ledger's entries."""
+    found: dict[str, float] = {}
+    for entry in broker.ledger:
+        found[entry.wallet] = found.get(entry.wallet, 0.0) + float(entry.amount)
+    return {name: amount for name, amount in found.items() if abs(amount) > 1e-9}

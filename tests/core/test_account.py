@@ -1,5 +1,6 @@
 """The account: what fills book and lock, transfers, and who shares a wallet."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -17,7 +18,7 @@ from bt_margin.core.liquidator import liquidate
 from bt_margin.core.margin import MarginSummary
 from bt_margin.core.position import Position, PositionChange
 from bt_margin.core.tiers import TierTable
-from bt_margin.core.wallet import SHARED, GapLoss, MarginMode, Wallet
+from bt_margin.core.wallet import SHARED, FundingSource, GapLoss, MarginMode, Wallet
 
 ISOLATED, CROSS = MarginMode.ISOLATED, MarginMode.CROSS
 KIND = LedgerEntryKind
@@ -430,6 +431,87 @@ def test_a_fork_answers_what_if_and_changes_nothing() -> None:
     # the wallet of 100 lost, the fund pays the rest
     assert balances(fork) == {SHARED: 9_900}
     assert list(fork.positions) == ["ETH"]
+
+
+# Rules that change while positions are open
+
+
+def test_wallets_follow_a_venue_whose_rules_changed() -> None:
+    account = account_with(1_000)
+    eth = perpetual("ETH")
+    fill(account, 10, 100)
+    fill(account, 10, 100, CROSS, contract=eth)
+    before = balances(account)
+    account.follow(Basis.ENTRY, Basis.MARK, FundingSource.AVAILABLE)
+    assert balances(account) == before
+    isolated = account.wallet_of("BTC")
+    assert isolated == Wallet("isolated:BTC", Basis.MARK, FundingSource.AVAILABLE)
+    assert account.wallet_of("ETH") == account.shared == Wallet(SHARED, Basis.ENTRY)
+    assert [account.mode_of(key) for key in ("BTC", "ETH")] == [ISOLATED, CROSS]
+    # locked at mark now, and the other at entry
+    marks = at(BTC=110, ETH=110)
+    assert account.summary(isolated, marks).initial_margin == 110
+    assert account.summary(account.shared, marks).initial_margin == 100
+    # Positions that open later are held under the new rules, too.
+    fill(account, 1, 100, contract=perpetual("SOL"))
+    assert account.wallet_of("SOL").margin_basis is Basis.MARK
+
+
+def test_following_the_same_rules_changes_nothing() -> None:
+    account = account_with(1_000)
+    fill(account, 10, 100)
+    wallet, shared = account.wallet_of("BTC"), account.shared
+    account.follow(Basis.MARK, Basis.ENTRY, FundingSource.POSITION)
+    assert (account.wallet_of("BTC"), account.shared) == (wallet, shared)
+
+
+def test_positions_are_held_under_a_contract_whose_rules_changed() -> None:
+    account = account_with(1_000)
+    for side, size in (("long", 10), ("short", -4)):
+        fill(account, size, 100, CROSS, contract=replace(BTC, leg=side))
+    fill(account, 1, 100, CROSS, contract=perpetual("ETH"))
+    assert account.summary(account.shared, at(BTC=100, ETH=100)).maintenance_margin == (
+        exact("7.5")
+    )
+    account.revise(perpetual(rate="0.02"))
+    # 1,400 * 0.02 and 100 * 0.005
+    assert account.summary(account.shared, at(BTC=100, ETH=100)).maintenance_margin == (
+        exact("28.5")
+    )
+    assert list(account.positions) == ["BTC:long", "BTC:short", "ETH"]
+    held = [
+        (p.contract.leg, p.size, p.entry_price) for p in account.positions_of("BTC")
+    ]
+    assert held == [("long", 10, 100), ("short", -4, 100)]
+
+
+@pytest.mark.parametrize(
+    ("fee", "reserved", "expected"),
+    [
+        # 10 long at 100 on 100
+        pytest.param(0, 0, 90, id="its loss is its margin"),
+        pytest.param("0.01", 0, 90, id="a closing fee in maintenance is not lost yet"),
+        # on 100 + 1,000 * 0.9 * 0.001, of which the 0.9 pay for the close at 90
+        pytest.param(0, "0.001", 90, id="a reserved fee pays for the close there"),
+    ],
+)
+def test_the_bankruptcy_price_asks_for_no_requirement(
+    fee: Any, reserved: Any, expected: Any
+) -> None:
+    account = account_with(1_000)
+    contract = replace(
+        BTC, closing_fee_rate=exact(fee), reserved_fee_rate=exact(reserved)
+    )
+    fill(account, 10, 100, contract=contract)
+    assert account.bankruptcy_price("BTC", at(BTC=100)) == exact(expected)
+
+
+def test_the_bankruptcy_price_of_a_pool_counts_what_others_gain() -> None:
+    account = account_with(100)
+    fill(account, 10, 100, CROSS)
+    fill(account, 10, 100, CROSS, contract=perpetual("ETH"))
+    # 100 + 50 + 10 (p - 100) = 0, and no maintenance of ETH
+    assert account.bankruptcy_price("BTC", at(BTC=100, ETH=105)) == 85
 
 
 # Who shares a wallet decides what a collapse costs.

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bt_margin.core.account import Account, Marks
@@ -236,6 +236,7 @@ def test_a_liquidated_wallet_ends_at_exactly_0(
         )
 
 
+@example(sizes=[999.9, 333.3, 0.001], cash=0.07, mark=0.7)
 @given(
     sizes=st.lists(st.floats(0.001, 1000), min_size=1, max_size=4),
     cash=st.floats(0.01, 1e6),

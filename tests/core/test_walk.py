@@ -10,13 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bt_margin.core.account import Account
+from bt_margin.core.adjust import AutoMargin
 from bt_margin.core.contract import Basis, Contract
+from bt_margin.core.deleveraging import DeleveragingEvent, DeleveragingStamp
 from bt_margin.core.errors import InvariantError
 from bt_margin.core.fill import apply_fill
 from bt_margin.core.funding import FundingEvent, FundingStamp
 from bt_margin.core.ledger import LedgerEntryKind
 from bt_margin.core.liquidation import Cause, LiquidationEvent
 from bt_margin.core.path import BEFORE_OPEN, BarPath, Polyline
+from bt_margin.core.policy import (
+    CompliantStep,
+    FractionStep,
+    LiquidationPolicy,
+    Settlement,
+)
 from bt_margin.core.tiers import Tier, TierTable
 from bt_margin.core.walk import BarWalk
 from bt_margin.core.wallet import SHARED, MarginMode
@@ -609,7 +617,111 @@ def test_a_walk_without_a_bar_has_no_time() -> None:
         _ = BarWalk(Account(1_000)).time
 
 
+# Margin that is added by itself
+
+
+@pytest.mark.parametrize(
+    ("shared", "path", "expected", "left"),
+    [
+        # 10 long at 100 on 100 dies at 90.5, on 200 at 80.5, on 300 at 70.5.
+        pytest.param(
+            900,
+            line((0, 100), (1, 85)),
+            [],
+            {SHARED: 800, "isolated:A": 200},
+            id="once",
+        ),
+        pytest.param(
+            900,
+            line((0, 100), (1, 75)),
+            [],
+            {SHARED: 700, "isolated:A": 300},
+            id="twice",
+        ),
+        pytest.param(
+            900,
+            line((0, 80), (1, 80)),
+            [],
+            {SHARED: 700, "isolated:A": 300},
+            id="twice at an open beyond the first",
+        ),
+        pytest.param(
+            120,
+            line((0, 100), (1, 75)),
+            [("A", Cause.PRICE, exact("78.5"))],
+            {SHARED: 0, "isolated:A": 0},
+            id="as far as it goes: 220 do until 78.5",
+        ),
+        pytest.param(
+            900,
+            line((0, 100), (exact("1/2"), "90.5"), (1, 100)),
+            [],
+            {SHARED: 800, "isolated:A": 200},
+            id="at a touch",
+        ),
+    ],
+)
+def test_margin_is_added_at_the_price_that_would_liquidate(
+    shared: int, path: Polyline, expected: list[Any], left: dict[str, int]
+) -> None:
+    account = opened(("A", 10, 100), cash=100 + shared)
+    walk = walk_on(account, A=path)
+    walk.auto_margin["A"] = AutoMargin()
+    assert story(walk.close_bar()) == expected
+    assert account.ledger.balances == left
+
+
+def test_margin_is_added_where_funding_would_liquidate() -> None:
+    account = opened(("A", 10, 100))
+    walk = walk_on(account, [stamp("1/2", "A", "0.1")], A=still(100))
+    walk.auto_margin["A"] = AutoMargin()
+    assert story(walk.close_bar()) == [("A", -100)]
+    assert account.ledger.balances == {SHARED: 800, "isolated:A": 100}
+
+
+# Deleveraging
+
+
+def test_a_deleveraging_falls_into_its_moment() -> None:
+    account = opened(("A", 10, 100))
+    due = DeleveragingStamp(exact("1/2"), START + LENGTH / 2, "A", exact("1/2"))
+    walk = BarWalk(account)
+    walk.open_bar(START, LENGTH, {"A": line((0, 100), (1, 120))}, [due])
+    (event,) = walk.close_bar()
+    assert isinstance(event, DeleveragingEvent)
+    # 5 at 110, and half of the margin with them
+    assert (event.fill_price, event.pnl, event.remaining) == (110, 50, 5)
+    assert account.ledger.balances == {SHARED: 1_000, "isolated:A": 50}
+    assert walk.close_bar() == []
+
+
+def test_without_the_winner_of_a_pool_the_loser_may_fail() -> None:
+    # Pool of 20: A 10 long gains 100, B 10 long loses 100; 10 are asked for.
+    account = opened(("A", 10, 100), ("B", 10, 100), mode=CROSS, cash=20)
+    due = DeleveragingStamp(exact("1/2"), START + LENGTH / 2, "A", exact(1), exact(101))
+    paths = {"A": line((0, 100), (0, 110), (1, 110)), "B": still(90)}
+    walk = BarWalk(account)
+    walk.open_bar(START - LENGTH, LENGTH, {"A": still(100), "B": still(100)})
+    walk.open_bar(START, LENGTH, paths, [due])
+    won, lost = walk.close_bar()
+    # It is closed at 101 instead: 20 + 10 - 100 left.
+    assert isinstance(won, DeleveragingEvent)
+    assert isinstance(lost, LiquidationEvent)
+    assert (won.pnl, lost.symbol, lost.insurance) == (10, "B", 70)
+    assert account.wallet_balance == 0
+
+
 # The fast path against the slow obvious one
+
+
+POLICIES = st.sampled_from(
+    [
+        LiquidationPolicy(),
+        LiquidationPolicy(Settlement.MARKET, fee_rate=exact("0.01")),
+        LiquidationPolicy(step=FractionStep(exact("0.2"), 0, timedelta(hours=1))),
+        LiquidationPolicy(step=CompliantStep(exact("0.8"), 0)),
+    ]
+)
 
 
 class DetailedWalk(BarWalk):
@@ -651,6 +763,8 @@ WALKS = {
     "cash": st.fractions(200, 600, max_denominator=1),
     "paths": st.lists(bars(), min_size=1, max_size=2),
     "stamps": stamp_lists(),
+    "policy": POLICIES,
+    "is_auto": st.booleans(),
 }
 
 
@@ -662,10 +776,14 @@ def outcome(
     cash: Any,
     paths: list[dict[str, Polyline]],
     stamps: list[FundingStamp],
+    policy: LiquidationPolicy,
+    is_auto: bool,
 ) -> tuple[list[Any], list[Any]]:
     """Ledger and events after bars walked with these stops."""
     account = opened(("A", sides[0], 100), ("B", sides[1], 100), mode=mode, cash=cash)
-    walk = walk_class(account)
+    walk = walk_class(account, policy)
+    if is_auto:
+        walk.auto_margin["A"] = AutoMargin(exact("1/2"))
     events: list[Any] = []
     for number, path in enumerate(paths):
         start = START + number * LENGTH

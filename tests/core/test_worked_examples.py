@@ -25,6 +25,7 @@ from bt_margin.core.margin import (
     order_margin,
 )
 from bt_margin.core.position import Position
+from bt_margin.core.size_tiers import SizeTier, SizeTiers
 from bt_margin.core.tiers import Tier, TierTable
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -859,6 +860,29 @@ examples(
 )
 
 
+# Deribit: the rate rises with each coin, for the whole position
+
+
+def sloped(given: Values) -> Values:
+    base = 1 / given["im_base"]
+    slope = given["slope_per_coin"]
+    tiers = SizeTiers([SizeTier(INFINITE, given["mm_base"], base, slope)])
+    size, price = given["size_coin"], given["index_price"]
+    leverage = tiers.at_size(size).max_leverage
+    position = Position(Contract("", tiers), size, price, leverage)
+    return {"initial_margin": position.initial_margin(price, Basis.MARK)}
+
+
+# support.deribit.com 25944738177565 (Linear Perpetual)
+examples(
+    sloped,
+    takes="size_coin index_price im_base mm_base slope_per_coin",
+    gives="initial_margin",
+    rows="deribit-linear-btc-350 350 100000 0.02 0.01 5e-05 > 1312500",
+    rel=1e-09,
+)
+
+
 # dYdX v4: p' = (e - s p) / (|s| MMF - s)
 
 
@@ -1081,7 +1105,6 @@ EXAMPLES += [
 
 
 LEFT_OUT = {
-    "deribit-linear-btc-350": "a rate that slopes with size in place of tiers",
     "dydx-doc-funding-cap": "how a venue caps its rates; ours come as data",
     "dydx-funding-clamp": "how a venue caps its rates; ours come as data",
     "dydx-imf-rounding": "rounding up to the venue's quanta; ours does not round",

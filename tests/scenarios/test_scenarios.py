@@ -4,6 +4,7 @@ A file is a title (which is also its name), a text with the arithmetic, and sect
 
     account      cash, leverage and fees of the broker
     runs         the brokers it is run with: every combination of what is listed
+    policy       how the venue liquidates; may be left out: as its page says
     bars A       candles of a symbol; `mark A`, `detail A`, `funding A` go with it
     contracts    leverage and margin mode of single symbols; `tiers`: of all
     orders       what the strategy sends once the bar named under `after` is over
@@ -26,6 +27,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -37,6 +39,15 @@ import pytest
 
 import bt_margin
 from bt_margin.core.contract import Basis
+from bt_margin.core.policy import (
+    CompliantStep,
+    CrossScope,
+    FractionStep,
+    LiquidationPolicy,
+    Settlement,
+    Step,
+    TierStep,
+)
 
 HERE = Path(__file__).parent
 DAY_1 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -63,9 +74,33 @@ ACCOUNT = {
     "maker": True,
     "maintenance": True,  # rate
     "basis": False,  # of maintenance: mark or entry
+    "venue": False,  # whose page; not said: generic
     "automargin": True,  # stock scheme with margin = price * automargin
     "order_margin": False,  # only `off`
     "bar_time": False,
+}
+
+# Words of a policy and what each is in a `LiquidationPolicy`.
+POLICY = {
+    "settlement": "settlement",
+    "fee": "fee_rate",
+    "slippage": "slippage",
+    "spread": "spread_rate",
+    "backstop": "backstop",
+    "step": "step",
+    "step_settlement": "step_settlement",
+    "scope": "cross_scope",
+}
+# Steps, and the numbers that are said of each; the pause in seconds.
+STEPS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "tier": (TierStep, ("down", "untouched")),
+    "fraction": (FractionStep, ("fraction", "above_notional", "pause")),
+    "compliant": (CompliantStep, ("margin_ratio", "cost_rate")),
+}
+CHOICES: dict[str, type[StrEnum]] = {
+    "settlement": Settlement,
+    "step_settlement": Settlement,
+    "scope": CrossScope,
 }
 
 # Sections and their columns; + stands for one column for each symbol.
@@ -86,7 +121,7 @@ EXPECTED = {
     "fills": "bar* order* side* size* price*",
     "unfilled": "order* status* need have largest",
     "paid": "at* of* mark* amount*",
-    "liquidations": "at* of* size* mark* price* fill* insurance* cause*",
+    "liquidations": "at* of* size* mark* price* fill* insurance* cause* fee remaining",
     "ledger": "at* of kind* shared +",
     "end": "value* cash +",
 }
@@ -165,6 +200,7 @@ class Scenario:
     title: str = ""
     account: dict[str, Any] = field(default_factory=dict)
     runs: list[dict[str, str]] = field(default_factory=list)
+    policy: LiquidationPolicy | None = None
     given: dict[str, Section] = field(default_factory=dict)
     feeds: dict[str, dict[str, Section]] = field(default_factory=dict)
     expected: list[Section] = field(default_factory=list)
@@ -261,6 +297,24 @@ def settings(text: str, where: str) -> dict[str, str]:
     return found
 
 
+def read_step(text: str, where: str) -> Step:
+    """`tier 1`, `fraction 0.2 1000 30`, `compliant 0.8 0.01`."""
+    word, *numbers = text.split()
+    make, names = STEPS[one_of(word, STEPS, where)]
+    if not 0 < len(numbers) <= len(names):
+        raise ScenarioError(f"{where}: say of {word}: {', '.join(names)}")
+    said: dict[str, Any] = {
+        name: float(number(text, where))
+        for name, text in zip(names, numbers, strict=False)
+    }
+    if make is TierStep:
+        said = {name: int(value) for name, value in said.items()}
+    if "pause" in said:
+        said["pause"] = timedelta(seconds=said["pause"])
+    step: Step = make(**said)
+    return step
+
+
 class Reader:
     """Reads one file."""
 
@@ -289,11 +343,18 @@ class Reader:
                 raise ScenarioError(f"{self._where(body[0])}: {name} is one line")
             read = self._read_account if name == "account" else self._read_runs
             read(settings(text, self._where(start)), self._where(start))
-        for start, _ in blocks[2:]:  # the symbols, before columns are named by them
+        blocks = blocks[2:]
+        if blocks and self._line(blocks[0][0]).split()[0] == "policy":
+            (start, body), *blocks = blocks
+            if body:
+                raise ScenarioError(f"{self._where(body[0])}: policy is one line")
+            text = self._line(start).removeprefix("policy")
+            self._read_policy(settings(text, self._where(start)), self._where(start))
+        for start, _ in blocks:  # the symbols, before columns are named by them
             name, *words = self._line(start).split()
             if name == "bars" and words:
                 self.scenario.feeds[words[0]] = {}
-        for start, body in blocks[2:]:
+        for start, body in blocks:
             self._read_section(start, body)
         self._check()
         return self.scenario
@@ -340,6 +401,7 @@ class Reader:
             "basis": ("mark", "entry"),
             "order_margin": ("off",),
             "bar_time": ("open", "close"),
+            "venue": bt_margin.venue_names(),
         }
         for word, allowed in choices.items():
             if word in found:
@@ -358,6 +420,20 @@ class Reader:
         self.scenario.runs = [
             dict(zip(lists, words, strict=True)) for words in product(*lists.values())
         ]
+
+    def _read_policy(self, found: dict[str, str], where: str) -> None:
+        """`settlement market   fee 0.01   step tier 1`: a policy."""
+        said: dict[str, Any] = {}
+        for word, text in found.items():
+            name = POLICY[one_of(word, POLICY, where)]
+            if word in CHOICES:
+                kinds = {str(kind): kind for kind in CHOICES[word]}
+                said[name] = kinds[one_of(text, kinds, where)]
+            elif word == "step":
+                said[name] = read_step(text, where)
+            else:
+                said[name] = float(number(text, where))
+        self.scenario.policy = LiquidationPolicy(**said)
 
     def _read_section(self, start: int, body: list[int]) -> None:
         name, *words = self._line(start).split()
@@ -642,9 +718,11 @@ def make_broker(scenario: Scenario, run: Mapping[str, str]) -> Any:
     """The broker of one run."""
     account = scenario.account
     make: Any = BROKERS[run["mode"]]
-    venue = bt_margin.get_venue("generic")
-    if account.get("basis") == "mark":
-        venue = replace(venue, maintenance_basis=Basis.MARK)
+    venue = bt_margin.get_venue(account.get("venue", "generic"))
+    if "basis" in account:
+        venue = replace(venue, maintenance_basis=Basis(account["basis"]))
+    if scenario.policy:
+        venue = replace(venue, liquidation=scenario.policy)
     broker = make(
         venue=venue,
         cash=float(account["cash"]),
@@ -751,6 +829,9 @@ def check_liquidations(section: Section | None, result: Any) -> None:
         for event in result.broker.liquidations
     ]
     assert found == expected
+    for row, event in zip(listed(section), result.broker.liquidations, strict=True):
+        for column in ("fee", "remaining"):
+            assert getattr(event, column) == approx(row.get(column, 0)), row.where
 
 
 def in_order(entry: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -908,6 +989,12 @@ def test_a_good_file_is_read_and_played(tmp_path: Path) -> None:
         ("A   market", "A   marked", "line 15: unknown word 'marked'"),
         ("A   market", "A   limit ", "line 15: limit needs price"),
         ("00:00  entry", "07:00  entry", "line 15: A has no such bar"),
+        ("queue\n", "queue\n\npolicy  fees 1\n", "line 8: unknown word 'fees'"),
+        ("queue\n", "queue\n\npolicy  fee a\n", "line 8: 'a' is not a number"),
+        ("queue\n", "queue\n\npolicy  step down 1\n", "line 8: unknown word 'down'"),
+        ("queue\n", "queue\n\npolicy  step tier\n", "line 8: say of tier: down"),
+        ("queue\n", "queue\n\npolicy  fee 1\n  1\n", "line 9: policy is one line"),
+        ("fees none", "fees none   venue moon", "line 5: unknown word 'moon'"),
         ("fills\n", "fills queued\n", "line 17: unknown word 'queued'"),
         ("fills\n", "fills path\n", "line 1: there is no fills for cross"),
         ("01:00  entry", "01:00  entre", "line 19: unknown word 'entre'"),

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ def load(file: str, name: str) -> Any:
 Scalper = load("scalper", "Scalper")
 EventTrade = load("event_trade", "EventTrade")
 PairTrade = load("pair_trade", "PairTrade")
+Trend = load("trend", "Trend")
+Breakout = load("breakout", "Breakout")
+LotteryTicket = load("lottery_ticket", "LotteryTicket")
+TopUp = load("top_up", "TopUp")
+Grid = load("grid", "Grid")
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +136,11 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield node.module or ""
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in FILES] == ["event_trade", "pair_trade", "scalper"]
+def test_there_are_eight() -> None:
+    assert [path.stem for path in FILES] == [
+        *("breakout", "event_trade", "grid", "lottery_ticket"),
+        *("pair_trade", "scalper", "top_up", "trend"),
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -149,12 +158,15 @@ def test_a_file_is_one_short_strategy_that_knows_no_margin(path: Path) -> None:
     assert all(word in text for word in ("Idea", "Market", "Risk", "Isolated", "Cross"))
 
 
-@pytest.mark.parametrize("strategy", [Scalper, EventTrade, PairTrade])
+@pytest.mark.parametrize(
+    "strategy",
+    [Scalper, EventTrade, PairTrade, Trend, Breakout, LotteryTicket, TopUp, Grid],
+)
 def test_leverage_sets_the_size(
     strategy: Any, crash_day: dict[str, pd.DataFrame]
 ) -> None:
-    # A risk that never binds, so that EventTrade's size is its margin's.
-    more = {"risk": 100.0} if strategy is EventTrade else {}
+    # A risk that never binds, so that the size is its margin's.
+    more = {"risk": 100.0} if strategy in (EventTrade, Trend) else {}
     sizes = [
         abs(
             run(strategy, crash_day, PAIR, leverage=leverage, **more)
@@ -258,7 +270,7 @@ def test_pair_trade_needs_two_datas(crash_day: dict[str, pd.DataFrame]) -> None:
 
 
 @pytest.mark.parametrize("cancels", [True, False])
-@pytest.mark.parametrize("strategy", [Scalper, EventTrade, PairTrade])
+@pytest.mark.parametrize("strategy", [Scalper, EventTrade, PairTrade, Trend, Breakout])
 def test_a_liquidation_leaves_nothing_behind(
     strategy: Any, cancels: bool, crash_day: dict[str, pd.DataFrame]
 ) -> None:
@@ -301,12 +313,107 @@ def test_a_position_without_its_stop_is_closed(
     assert min(trade.barlen for trade in same) == 3
 
 
-@pytest.mark.parametrize("strategy", [Scalper, EventTrade, PairTrade])
+@pytest.mark.parametrize(
+    "strategy", [Scalper, EventTrade, PairTrade, Trend, Breakout, LotteryTicket, TopUp]
+)
 def test_flat_prices_do_no_harm(strategy: Any) -> None:
     index = pd.date_range("2025-03-03", periods=400, freq="min", tz="UTC")
     frame = pd.DataFrame(
         {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}, index=index
     )
-    params = {} if strategy is not EventTrade else {"event": "2025-03-03 03:00:00"}
+    own: dict[Any, dict[str, Any]] = {
+        EventTrade: {"event": "2025-03-03 03:00:00"},
+        Trend: {"fast": 20, "slow": 100},
+    }
+    params = own.get(strategy, {})
     result = run(strategy, {"A": frame, "B": frame}, ("A", "B"), **params)
     assert not result.orders
+
+
+def market_orders(result: Any) -> list[Any]:
+    return [o for o in completed(result) if o.exectype == bt.Order.Market]
+
+
+def candles(closes: list[float]) -> pd.DataFrame:
+    """Minute candles that open where the last one closed, without wicks."""
+    index = pd.date_range("2025-03-03", periods=len(closes), freq="min", tz="UTC")
+    opens = [closes[0], *closes[:-1]]
+    pairs = list(zip(opens, closes, strict=True))
+    return pd.DataFrame(
+        {
+            "open": opens,
+            "high": [max(pair) for pair in pairs],
+            "low": [min(pair) for pair in pairs],
+            "close": closes,
+            "volume": 1.0,
+        },
+        index=index,
+    )
+
+
+def test_trend_trails_its_stop_and_never_lets_it_back() -> None:
+    # Down to 90, up by 1 a bar to 160, and down: the range is 1, so out when the close
+    # is 2 below the best one.
+    down, up = [100.0 - n for n in range(11)], [91.0 + n for n in range(70)]
+    closes = [*down, *up, *(159.0 - n for n in range(8))]
+    words = {"fast": 2, "slow": 6, "atr_period": 3, "stop_atr": 2.0}
+    result = run(Trend, {"A": candles(closes)}, ("A",), **words)
+    entry, leave = market_orders(result)[:2]
+    assert entry.isbuy()
+    assert not leave.isbuy()
+    # The close of the bar before the exit is the first at 158 or below.
+    assert leave.executed.price == 158
+
+
+def test_breakout_enters_beyond_the_range_with_a_bracket() -> None:
+    # Between 99 and 101 for a while, then a close at 104.
+    closes = [100.0, 101.0, 100.0, 99.0] * 6 + [104.0, 104.0, 104.0]
+    result = run(Breakout, {"A": candles(closes)}, ("A",), period=8)
+    sent = market_orders(result)
+    assert [order.isbuy() for order in sent] == [True]
+    assert sent[0].executed.price == 104
+
+
+def test_lottery_ticket_pays_or_waits() -> None:
+    # A stake of 50 at 50x is worth 2,500: 25 coins at 100. Three times the stake are
+    # 150, a rise by 6; out on the bar after the close at 106.
+    closes = [99.0] * 5 + [100.0] * 3 + [103.0, 106.0, 107.0, 107.0]
+    words = {"look_back": 4, "every": 100, "payoff": 3.0}
+    result = run(LotteryTicket, {"A": candles(closes)}, ("A",), **words)
+    bought, sold = market_orders(result)
+    assert bought.executed.size == pytest.approx(25)
+    assert (bought.executed.price, sold.executed.price) == (100, 106)
+
+
+def test_lottery_ticket_stakes_once_in_a_while(
+    crash_day: dict[str, pd.DataFrame],
+) -> None:
+    result = run(LotteryTicket, crash_day, ("BTCUSDT",), every=300, payoff=0.01)
+    entries = market_orders(result)[::2]
+    bars = [round(order.created.dt * 1440) for order in entries]
+    assert len(bars) > 1
+    assert all(b - a >= 300 for a, b in pairwise(bars))
+
+
+def test_top_up_leaves_at_the_average(crash_day: dict[str, pd.DataFrame]) -> None:
+    result = run(TopUp, crash_day, PAIR, dip=0.01)
+    assert result.trades
+    assert all(order.isbuy() for order in market_orders(result)[::2][:1])
+
+
+def test_grid_answers_each_level_with_its_way_back() -> None:
+    # Levels at 99.5, 99 and so on; down to 98.9 and back to 100.
+    closes = [100.0, 100.0, 98.9, 98.9, 100.0, 100.0, 100.0]
+    words = {"levels": 4, "step": 0.005}
+    result = run(Grid, {"A": candles(closes)}, ("A",), **words)
+    prices = [(order.isbuy(), order.executed.price) for order in completed(result)]
+    assert prices[:2] == [(True, 99.5), (True, 99.0)]
+    assert sorted(prices[2:4]) == [(False, 99.5), (False, 100.0)]
+
+
+def test_grid_moves_up_when_it_holds_nothing() -> None:
+    closes = [100.0, 100.0, 103.0, 103.0, 103.0]
+    result = run(Grid, {"A": candles(closes)}, ("A",), levels=2, step=0.01)
+    withdrawn = [order for order in result.orders if order.status == order.Canceled]
+    assert len(withdrawn) == 2
+    assert result.centre[result.datas[0]] == 103.0

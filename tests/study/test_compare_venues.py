@@ -238,7 +238,9 @@ def test_given_tiers_hold_at_every_venue() -> None:
         modes=("isolated",),
         tiers={"X": TierTable.flat(0.04, max_leverage=10)},
     )
-    marks = result.liquidations.set_index("venue")["mark_price"].to_dict()
+    # Binance closes a part there, and more of it further down.
+    first = result.liquidations.drop_duplicates("venue")
+    marks = first.set_index("venue")["mark_price"].to_dict()
     assert marks == pytest.approx(
         {"generic": 94, "binanceusdm": 93.75, "hyperliquid": 93.75}
     )

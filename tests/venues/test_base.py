@@ -235,9 +235,7 @@ def fallen(ground: Ground, **terms: float) -> Iterator[tuple[Held, float]]:
     """The plans of a ground with prices that liquidate them: there and beyond."""
     for size, leverage in ground.plans():
         price = Held(ground, size, leverage, **terms).liquidation_price
-        # What a short settled in coin can lose at 1x, it loses at no price.
-        has_end = leverage > 1 or size > 0 or not ground.contract.inverse
-        if price is not None and has_end:
+        if price is not None:
             for beyond in (0, 0.002, 0.05, 0.3):
                 position = Held(ground, size, leverage, **terms)
                 mark = position.toward_loss(price, beyond)

@@ -191,6 +191,8 @@ def test_all_of_the_margin_is_lost_at_the_bankruptcy_price() -> None:
     # 9,800 * 0.055 % = 5.39, which was reserved.
     account, position = held(BYBIT, "XUSDT", 1, 10_000, leverage=50)
     cash = account.balance(account.shared)
+    bust = account.bankruptcy_price(position.contract.key, lambda _: 10_000)
+    assert bust == pytest.approx(9_800)
     event = liquidated(account, position, BYBIT)
     assert event.fill_price == pytest.approx(9_800)
     assert event.fee == pytest.approx(-5.39)

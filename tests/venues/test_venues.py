@@ -1,6 +1,7 @@
 """Venue pages: one suite for all of them, and answers from outside for each."""
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,6 @@ from bt_margin.core.errors import DataError, ParameterError, UnknownNameError
 from bt_margin.core.tiers import TierTable
 from bt_margin.study import plan_position
 from bt_margin.venues import Venue, base_coin
-
-SHARED = Path(__file__).parents[2].parent / "shared"
-BRACKETS = SHARED / "data" / "tiers" / "binance_leverage_tiers.json"
-needs_brackets = pytest.mark.skipif(
-    not BRACKETS.is_file(), reason=f"no bracket file at {BRACKETS}"
-)
 
 
 @pytest.mark.parametrize("name", venue_names())
@@ -33,6 +28,14 @@ def test_every_page_is_whole(name: str) -> None:
     for table in venue.all_tables():
         for tier in table:
             assert tier.maintenance_margin_rate < 1 / tier.max_leverage
+
+
+@pytest.mark.parametrize("name", venue_names())
+def test_nobody_could_open_what_is_liquidatable_on_an_earlier_day(name: str) -> None:
+    for day in get_venue(name).days_of_change():
+        for table in get_venue(name).at(day - timedelta(days=1)).all_tables():
+            for tier in table:
+                assert tier.maintenance_margin_rate < 1 / tier.max_leverage
 
 
 def test_an_unknown_venue_is_refused_with_those_there_are() -> None:
@@ -73,24 +76,11 @@ def test_a_symbol_without_a_table_is_refused() -> None:
 # Binance USD-M
 
 
-@needs_brackets
-@pytest.mark.parametrize("coin", ["BTC", "ETH", "SOL", "XRP", "DOGE"])
-def test_the_tables_are_those_of_the_published_brackets(coin: str) -> None:
-    assert get_venue("binanceusdm").tables[coin] == load_tiers(BRACKETS, f"{coin}USDT")
-
-
-@needs_brackets
-def test_the_deductions_are_the_published_ones() -> None:
-    rows = json.loads(BRACKETS.read_text(encoding="utf-8"))["BTC/USDT:USDT"]
-    found = [tier.maintenance_amount for tier in load_tiers(BRACKETS, "BTCUSDT")]
-    assert found == pytest.approx([float(row["info"]["cum"]) for row in rows])
-
-
 def test_the_tier_is_that_of_the_notional_at_the_liquidation_price() -> None:
     # 100,000 of margin at 20x on ETHUSDT from 2,000: tier 0.65 %, deduction 950.
     # (100,000 + 950 - 1,000 * 2,000) / (1,000 * 0.0065 - 1,000) = 1,911.4746
     plan = plan_position(
-        get_venue("binanceusdm"),
+        get_venue("binanceusdm").at(date(2024, 10, 24)),
         side="long",
         entry_price=2_000,
         leverage=20,
