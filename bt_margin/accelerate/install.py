@@ -11,45 +11,58 @@ from typing import Any
 import backtrader as bt
 
 from .loop import run_bars, why_not
+from .shortcuts import shortcuts
 
 __all__ = ["install", "remove"]
 
 _log = logging.getLogger("bt_margin")
+_REASON = "the stock loop runs: %s"
 
 
 def install(cerebro: Any) -> None:
-    """Let a Cerebro run its bars in the leaner loop, if nobody replaced its own."""
+    """Let a Cerebro run its bars in the leaner loop once, if its own is Backtrader's.
+
+    The loop is for the broker that Cerebro has now.
+    """
     remove(cerebro)
     if type(cerebro)._runonce is not bt.Cerebro._runonce or "_runonce" in vars(cerebro):
-        _log.debug("the stock loop runs: %s has its own", type(cerebro).__name__)
+        _log.debug(_REASON, f"{type(cerebro).__name__} has its own")
         return
     cerebro._runonce = _Loop(cerebro)
 
 
 def remove(cerebro: Any) -> None:
     """Take the leaner loop away, if it is there."""
-    if isinstance(vars(cerebro).get("_runonce"), _Loop):
-        del cerebro._runonce
+    if not isinstance(vars(cerebro).get("_runonce"), _Loop):
+        return
+    del cerebro._runonce
+    _log.debug(_REASON, "this run did not ask for runonce, or could not have it")
 
 
 class _Loop:
-    """In the place of ``Cerebro._runonce``, for one run."""
+    """In the place of ``Cerebro._runonce``, for one run.
+
+    A class, so that a Cerebro that carries one still pickles.
+    """
 
     def __init__(self, cerebro: Any) -> None:
         self._cerebro = cerebro
+        self._broker = cerebro.broker
 
     def __call__(self, strategies: Sequence[Any]) -> None:
-        """Run the bars; afterwards the Cerebro is as it was."""
+        """Run the bars; Cerebro has its own loop back from here on."""
         cerebro = self._cerebro
-        try:
-            reason = why_not(cerebro, strategies)
-            if reason is not None:
-                _log.debug("the stock loop runs: %s", reason)
-                bt.Cerebro._runonce(cerebro, strategies)
-                return
-            for strategy in strategies:
-                strategy._once()
-                strategy.reset()
+        del cerebro._runonce
+        reason = why_not(cerebro, strategies)
+        if cerebro.broker is not self._broker:
+            reason = "a run that failed left this loop for another broker"
+        # Whatever computes indicators faster stands around both ways from here.
+        if reason is not None:
+            _log.debug(_REASON, reason)
+            cerebro._runonce(strategies)
+            return
+        for strategy in strategies:
+            strategy._once()
+            strategy.reset()
+        with shortcuts(cerebro.datas, strategies):
             run_bars(cerebro, strategies)
-        finally:
-            remove(cerebro)
