@@ -118,7 +118,7 @@ def _of_analyzer(analyzer: Any, strategy: Any) -> Iterator[tuple[str, Any]]:
         isinstance(analyzer, TimeFrameAnalyzerBase)
         and kind._dt_over is TimeFrameAnalyzerBase._dt_over
         and kind._get_dt_cmpkey is TimeFrameAnalyzerBase._get_dt_cmpkey
-        and analyzer.timeframe in _ENDS
+        and getattr(analyzer, "timeframe", None) in _ENDS
         and line._tz is None
     ):
         yield "_dt_over", _PeriodOver(analyzer, line)

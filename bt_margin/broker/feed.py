@@ -133,14 +133,17 @@ class PerpData(bt.feed.DataBase):
 
     def preload(self) -> None:
         """Load every candle: as columns where nothing looks at them one by one."""
-        if not self._loads_columns:
-            super().preload()
-            return
         times = self._columns["datetime"]
         first = bisect_left(times, self.fromdate)
         end = max(first, bisect_right(times, self.todate))
+        # Backtrader leaves the candle after `todate` where a lookahead sees it.
+        is_whole = first < end == len(times) or not self.lines[0].extension
+        if not (is_whole and self._loads_columns):
+            super().preload()
+            return
         for name, values in self._columns.items():
-            getattr(self.lines, name).array.extend(values[first:end])
+            # Before what `lookahead` has put there.
+            getattr(self.lines, name).array[:0] = values[first:end]
         self._row = len(times)
         self.home()
 
@@ -150,7 +153,7 @@ class PerpData(bt.feed.DataBase):
         is_plain = (
             type(self)._load is PerpData._load and type(self).load is bt.DataBase.load
         )
-        is_empty = not any(len(line.array) for line in self.lines)
+        is_empty = all(len(line.array) == line.extension for line in self.lines)
         return (
             is_plain
             and is_empty

@@ -126,7 +126,7 @@ def counted() -> Iterator[LoopUse]:
     """Count the runs of the leaner loop."""
     use = LoopUse()
     module = sys.modules["bt_margin.accelerate.install"]
-    stock: Any = module.run_bars  # type: ignore[attr-defined]
+    stock: Any = module.run_bars
 
     def run_bars(cerebro: Any, strategies: Any) -> None:
         use.count += 1

@@ -192,7 +192,7 @@ def real_frames(folder: Path, most: int) -> Frames:
         )
         frame = read(file)
         times = frame["datetime"]
-        unit = "ms" if pd.api.types.is_numeric_dtype(times) else None
+        unit: Any = "ms" if pd.api.types.is_numeric_dtype(times) else None
         frame.index = pd.DatetimeIndex(pd.to_datetime(times, unit=unit))
         frame = frame.drop(columns="datetime")[:most]
         found[file.name.split("_")[0]] = (frame, None, None)
@@ -224,7 +224,7 @@ FALL = 60  # the bar that liquidates
 class Holder(bt.Strategy):
     """Buys at the tenth bar and holds."""
 
-    lines = ("seen",)
+    lines: Any = ("seen",)
 
     def __init__(self) -> None:
         self.average = bt.ind.SMA(period=5)

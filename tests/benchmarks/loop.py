@@ -68,7 +68,7 @@ ANALYZERS = tuple(
 
 
 def variants(stdstats: bool, analyzers: tuple[Any, ...]) -> dict[str, Variant]:
-    looks = {"stdstats": stdstats, "analyzers": analyzers}
+    looks: dict[str, Any] = {"stdstats": stdstats, "analyzers": analyzers}
     return {
         "Backtrader": Variant(stock_feed, loop=False, **looks),
         "+ PerpData": Variant(our_feed, loop=False, **looks),
