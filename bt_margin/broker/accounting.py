@@ -11,6 +11,7 @@ from typing import Any
 
 import backtrader as bt
 
+from bt_margin.accelerate import install, remove
 from bt_margin.core.account import Account
 from bt_margin.core.deleveraging import DeleveragingEvent
 from bt_margin.core.errors import (
@@ -79,6 +80,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         ("position_mode", PositionMode.ONE_WAY.value),
         ("on_liquidation", OnLiquidation.CONTINUE.value),
         ("warning_ratio", 0.8),
+        ("accelerate", True),
     )
 
     def __init__(self, **unknown: Any) -> None:
@@ -111,6 +113,8 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         positive_number("cash", self.p.cash)
         positive_number("leverage", self.p.leverage)
         positive_number("warning_ratio", self.p.warning_ratio)
+        if not isinstance(self.p.accelerate, bool):
+            raise ParameterError("accelerate", self.p.accelerate, "give True or False")
         self._is_off = self.p.margin_mode == OFF
         own = self.p.venue
         self._page = own if isinstance(own, Venue) else get_venue(own)
@@ -168,6 +172,9 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         """Begin a run on the feeds of Cerebro."""
         super().start()
         self._is_running = True
+        remove(self.cerebro)  # what a run that failed may have left
+        if self.p.accelerate:
+            install(self.cerebro)
         if self._is_off:
             return
         self._instruments = Instruments(
@@ -207,6 +214,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         """End the run; what it left can be asked until the next one."""
         super().stop()
         self._is_running = False
+        remove(self.cerebro)
         if not self._is_off:
             for data in self._instruments.feeds:
                 if data._compensate is self._instruments.leader(data):

@@ -61,6 +61,8 @@ class MarginBroker(FillingBroker):
             run, or ``"refill"`` the account to its starting cash, by a deposit.
         warning_ratio: margin ratio at which ``notify_margin_warning`` is called, once
             for each time it is reached.
+        accelerate: run the bars in a loop that does the same in less time, see
+            `bt_margin.accelerate`; ``False``: in Backtrader's.
 
     Attributes:
         account: wallets, positions and ledger of the run.

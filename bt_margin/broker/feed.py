@@ -1,5 +1,7 @@
 """A feed that carries mark price and funding beside the candles."""
 
+from array import array
+from bisect import bisect_left, bisect_right
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +12,11 @@ from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding, constant_funding
 
 from .refusal import finite_number, refuse_unknown
-from .series import CandleSeries, FundingSeries
+from .series import CandleSeries, FundingSeries, day_numbers
 
 __all__ = ["PerpData"]
 
+_COLUMNS = ("open", "high", "low", "close", "volume")
 _UNITS = (
     (timedelta(days=1), bt.TimeFrame.Days),
     (timedelta(minutes=1), bt.TimeFrame.Minutes),
@@ -77,12 +80,12 @@ class PerpData(bt.feed.DataBase):
                 stamps = constant_funding(*span, rate, self.p.funding_interval)
             stamps = as_funding(stamps, where=where, span=span)
             self.funding_series = FundingSeries(stamps)
-        times = pd.DatetimeIndex(trade.index)
-        self._columns = [
-            [bt.date2num(time) for time in times.to_pydatetime()],
-            *(trade[name].tolist() for name in ("open", "high", "low", "close")),
-            trade["volume"].tolist(),
-        ]
+        prices = (trade[name].to_numpy() for name in _COLUMNS)
+        self._columns = {
+            "datetime": day_numbers(pd.DatetimeIndex(trade.index)),
+            **{n: array("d", c) for n, c in zip(_COLUMNS, prices, strict=True)},
+            "openinterest": array("d", bytes(8 * len(trade))),
+        }
         self._set_timeframe()
 
     def _finer(self, detail: CandleSeries) -> CandleSeries:
@@ -120,17 +123,42 @@ class PerpData(bt.feed.DataBase):
         self._row = 0
 
     def _load(self) -> bool:
-        row = self._row
-        time, opened, high, low, closed, volume = self._columns
-        if row >= len(time):
+        row, columns = self._row, self._columns
+        if row >= len(columns["datetime"]):
             return False
-        lines = self.lines
-        lines.datetime[0] = time[row]
-        lines.open[0] = opened[row]
-        lines.high[0] = high[row]
-        lines.low[0] = low[row]
-        lines.close[0] = closed[row]
-        lines.volume[0] = volume[row]
-        lines.openinterest[0] = 0.0
+        for name, values in columns.items():
+            getattr(self.lines, name)[0] = values[row]
         self._row = row + 1
         return True
+
+    def preload(self) -> None:
+        """Load every candle: as columns where nothing looks at them one by one."""
+        times = self._columns["datetime"]
+        first = bisect_left(times, self.fromdate)
+        end = max(first, bisect_right(times, self.todate))
+        # Backtrader leaves the candle after `todate` where a lookahead sees it.
+        is_whole = first < end == len(times) or not self.lines[0].extension
+        if not (is_whole and self._loads_columns):
+            super().preload()
+            return
+        for name, values in self._columns.items():
+            # Before what `lookahead` has put there.
+            getattr(self.lines, name).array[:0] = values[first:end]
+        self._row = len(times)
+        self.home()
+
+    @property
+    def _loads_columns(self) -> bool:
+        """Whether loading does nothing but to copy: no filter, zone or own line."""
+        is_plain = (
+            type(self)._load is PerpData._load and type(self).load is bt.DataBase.load
+        )
+        is_empty = all(len(line.array) == line.extension for line in self.lines)
+        return (
+            is_plain
+            and is_empty
+            and not (self._filters or self._ffilters or self._tzinput)
+            and not (self._barstack or self._barstash)
+            and self.lines.size() == len(self._columns)
+            and all(line.mode == line.UnBounded for line in self.lines)
+        )

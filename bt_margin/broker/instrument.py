@@ -9,11 +9,10 @@ from typing import Any
 
 from bt_margin.core.path import BarPath, Polyline
 
-from .series import Bar, CandleSeries, FundingSeries, mark_path
+from .series import EPOCH_DAY, Bar, CandleSeries, FundingSeries, mark_path
 
 __all__ = ["DAY_MS", "Instrument", "Stamp", "utc"]
 
-_EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
 DAY_MS = 86_400_000
 
 
@@ -115,13 +114,13 @@ class Instrument:
 
     def start_of(self, time: float) -> int:
         """The start (ms) of the bar of a Backtrader number."""
-        stamp = round((time - _EPOCH_DAY) * DAY_MS)
+        stamp = round((time - EPOCH_DAY) * DAY_MS)
         return stamp if self._opens_at_time else stamp - self._length
 
     def number_of(self, moment: float) -> float:
         """The Backtrader number of the bar that ends at a moment (ms)."""
         stamp = moment - self._length if self._opens_at_time else moment
-        return _EPOCH_DAY + stamp / DAY_MS
+        return EPOCH_DAY + stamp / DAY_MS
 
     def catch_up(self, ago: int) -> None:
         """Take a bar that was slept through, ``ago`` bars before the feed's present."""
@@ -189,8 +188,7 @@ class Instrument:
             tick = getattr(data, f"tick_{name}", None) if data.replaying else None
             prices.append(float(getattr(data, name)[ago] if tick is None else tick))
         opened, high, low, closed = prices
-        stamp = round((time - _EPOCH_DAY) * DAY_MS)
-        start = stamp if self._opens_at_time else stamp - self._length
+        start = self.start_of(time)
         return Bar(
             start,
             start + self._length,

@@ -1,15 +1,29 @@
 """Candles and funding stamps as columns that a bar can be looked up in."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import fsum
 from typing import TypeAlias
 
 import pandas as pd
 
 from bt_margin.core.path import Polyline
 
-__all__ = ["Bar", "CandleSeries", "FundingSeries", "LowFirst", "epoch_ms", "mark_path"]
+__all__ = [
+    "EPOCH_DAY",
+    "Bar",
+    "CandleSeries",
+    "FundingSeries",
+    "LowFirst",
+    "day_numbers",
+    "epoch_ms",
+    "mark_path",
+]
+
+EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
+_DAY_US = 86_400 * 10**6
 
 LowFirst: TypeAlias = Callable[[float, float, float], bool]  # of open, high and low
 Candle: TypeAlias = tuple[float, float, float, float]  # open, high, low, close
@@ -50,6 +64,24 @@ class Bar:
     def share(self, time: int) -> float:
         """The share of the bar elapsed at ``time`` (ms)."""
         return (time - self.start) / (self.end - self.start)
+
+
+def day_numbers(index: pd.DatetimeIndex) -> "array[float]":
+    """Times of an index as Backtrader's numbers: its ``date2num``, to the last bit.
+
+    That is the correctly rounded sum of the day and of the shares that hours,
+    minutes, seconds and microseconds are of one; times of day come again every day.
+    """
+    microseconds = index.as_unit("us").asi8
+    days, times = divmod(microseconds, _DAY_US)
+    shares: dict[int, tuple[float, ...]] = {}
+    for time in set(times.tolist()):
+        seconds, rest = divmod(time, 10**6)
+        minutes, second = divmod(seconds, 60)
+        hour, minute = divmod(minutes, 60)
+        shares[time] = (hour / 24, minute / 1440, second / 86_400, rest / _DAY_US)
+    numbers = zip((days + EPOCH_DAY).tolist(), times.tolist(), strict=True)
+    return array("d", (fsum((day, *shares[time])) for day, time in numbers))
 
 
 class CandleSeries:

@@ -234,16 +234,33 @@ PAIRS = [*pairwise(COLUMNS)]
 # Runs
 
 
-@pytest.fixture(scope="module")
-def outcome(run: Any, broker_tools: Any) -> Callable[[str, Row], Any]:
-    """What a row of the table comes to with a broker, or with ``stock``."""
-    market = [broker_tools.random_walk(bars=BARS, seed=seed) for seed in (1, 2, 3)]
+@lru_cache(maxsize=1)
+def market(tools: Any) -> list[pd.DataFrame]:
+    """The candles of each feed."""
+    return [tools.random_walk(bars=BARS, seed=seed) for seed in (1, 2, 3)]
 
-    def add_feeds(cerebro: Any, feeds: Feeds, settings: dict[str, Any]) -> None:
-        def feed(number: int) -> Any:
-            first, end = feeds.spans[number]
-            return broker_tools.stock_feed(market[number][first:end], **settings)
 
+def play(
+    run: Any, tools: Any, broker: Any, row: Row, *, prepare: Iterable[Adding] = ()
+) -> Any:
+    """Run a row of the table under a broker.
+
+    Args:
+        run: `run` of the conformance tests.
+        tools: the tools of the broker tests.
+        broker: the broker.
+        row: an entry of each column.
+        prepare: what to add to Cerebro besides.
+    """
+    order, mode, feeds_name, setting_name = row
+    feeds, setting = FEEDS[feeds_name], SETTINGS[setting_name]
+    frames = market(tools)
+
+    def feed(number: int) -> Any:
+        first, end = feeds.spans[number]
+        return tools.stock_feed(frames[number][first:end], **setting.feed)
+
+    def add_feeds(cerebro: Any) -> None:
         if feeds.beside or not feeds.coarse:
             for number in range(len(feeds.spans)):
                 cerebro.adddata(feed(number), name=f"data{number}")
@@ -252,23 +269,28 @@ def outcome(run: Any, broker_tools: Any) -> Callable[[str, Row], Any]:
             made_of = cerebro.datas[0] if feeds.beside else feed(0)
             getattr(cerebro, feeds.coarse)(made_of, name="coarse", **hours)
 
+    broker.setcommission(commission=FEE)
+    setting.broker(broker)
+    desk = Desk(tools.SCRIPTS[order], feeds)
+    traded = {"script": desk.act, "at_timer": desk.act_at_timer}
+    return run(
+        broker,
+        prepare=[add_feeds, setting.add, *prepare],
+        trader={**traded, "traded": len(feeds.spans), **setting.trader},
+        **{**MODES[mode], **setting.cerebro},
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(run: Any, broker_tools: Any) -> Callable[[str, Row], Any]:
+    """What a row of the table comes to with a broker, or with ``stock``."""
+
     def compute(broker_name: str, row: Row) -> Any:
-        order, mode, feeds_name, setting_name = row
-        feeds, setting = FEEDS[feeds_name], SETTINGS[setting_name]
         if broker_name == "stock":
             broker = bt.brokers.BackBroker(cash=AMPLE)
         else:
             broker = BROKERS[broker_name]()
-        broker.setcommission(commission=FEE)
-        setting.broker(broker)
-        desk = Desk(broker_tools.SCRIPTS[order], feeds)
-        traded = {"script": desk.act, "at_timer": desk.act_at_timer}
-        return run(
-            broker,
-            prepare=[lambda c: add_feeds(c, feeds, setting.feed), setting.add],
-            trader={**traded, "traded": len(feeds.spans), **setting.trader},
-            **{**MODES[mode], **setting.cerebro},
-        )
+        return play(run, broker_tools, broker, row)
 
     return lru_cache(maxsize=8)(compute)
 

@@ -1,0 +1,230 @@
+"""The turn of a strategy at a bar: what `Strategy._oncepost` does, and no more.
+
+Skipped is what has no effect: a notification that nobody overrides, an analyzer whose
+``next`` is empty, a minimum period that is over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import backtrader as bt
+from backtrader.analyzer import Analyzer
+from backtrader.linebuffer import LineBuffer
+from backtrader.lineiterator import LineIterator
+from backtrader.lineseries import Lines, LineSeries
+
+from .watching import watcher
+
+__all__ = ["StrategyTurn", "family"]
+
+_Turn = tuple[Callable[[], None], Callable[[], None], Callable[[], None]]
+_NEXT, _NEXTSTART, _PRENEXT = range(3)
+_INNER = ("_next", "_nextstart", "_prenext")
+_OUTER = ("next", "nextstart", "prenext")
+
+
+class StrategyTurn:
+    """What a strategy does at each bar."""
+
+    def __init__(self, strategy: Any, cerebro: Any) -> None:
+        self._strategy = strategy
+        self._line = strategy.lines.datetime
+        self._others = [line for line in strategy.lines if line is not self._line]
+        self._indicators = strategy._lineiterators[LineIterator.IndType]
+        self._count = len(self._indicators)
+        self._groups = _groups(self._indicators, cerebro.datas)
+        self._is_past_minimum = False
+        self._telling = _Telling(strategy)
+        self._turns = [*_all_turns(strategy.analyzers)]
+        self._nexts = [turn[_NEXT] for turn in self._turns]
+        self._watchers = [
+            watcher(one, strategy, [*_all_turns(one._analyzers)])
+            for one in strategy._lineiterators[LineIterator.ObsType]
+        ]
+
+    def take(self, time: float) -> None:
+        """One bar."""
+        strategy = self._strategy
+        self._move_indicators()
+        self._move_on(time)
+        if strategy._orderspending or strategy._tradespending:
+            strategy._notify()
+        else:
+            self._telling.tell()
+        if self._is_past_minimum:
+            status = -1
+            strategy.next()
+            for step in self._nexts:
+                step()
+        else:
+            status = strategy._getminperstatus()
+            self._begin(status)
+        for watch in self._watchers:
+            watch(status)
+        if strategy._orderspending or strategy._tradespending:
+            strategy.clear()
+
+    def _move_indicators(self) -> None:
+        """Bring the indicators to the bars of their clocks."""
+        if len(self._indicators) != self._count:  # some were made during the run
+            self._groups = None
+        if self._groups is None:
+            for indicator in self._indicators:
+                if len(indicator._clock) > len(indicator):
+                    indicator.advance()
+            return
+        for measure, first, lines in self._groups:
+            if measure.lencount > first.lencount:
+                for line in lines:
+                    line._idx += 1
+                    line.lencount += 1
+
+    def _move_on(self, time: float) -> None:
+        """Bring the strategy's own lines to the next step."""
+        for other in self._others:
+            other.forward()
+        line = self._line
+        line._idx += 1
+        line.lencount += 1
+        line.array.append(time)
+        for binding in line.bindings:
+            binding[0] = time
+
+    def _begin(self, status: int) -> None:
+        """The turn of strategy and analyzers while bars may still be missing."""
+        self._is_past_minimum = status < 0
+        phase = _NEXT if status < 0 else _PRENEXT if status else _NEXTSTART
+        getattr(self._strategy, _OUTER[phase])()
+        for turn in self._turns:
+            turn[phase]()
+
+
+# Indicators
+
+
+def _groups(indicators: Sequence[Any], datas: Sequence[Any]) -> Any:
+    """Indicators that move together, by whose length; ``None``: one moves in its way.
+
+    Returns:
+        For each group the line whose length it follows, a line of its own, and all.
+    """
+    leaders = {id(line): data.lines[0] for data in datas for line in data.lines}
+    groups: dict[tuple[int, int], tuple[Any, Any, list[Any]]] = {}
+    for indicator in indicators:
+        own = _own_lines(indicator)
+        measure = _length_line(indicator._clock)
+        if own is None or measure is None:
+            return None
+        # One that follows an indicator follows what that follows.
+        leader = leaders.get(id(measure), measure)
+        key = (id(leader), own[0].lencount)
+        groups.setdefault(key, (leader, own[0], []))[2].extend(own)
+        if leader is not measure or id(measure) in leaders:
+            leaders.update((id(line), leader) for line in own)
+    moved = [id(line) for _, _, lines in groups.values() for line in lines]
+    return [*groups.values()] if len(set(moved)) == len(moved) else None
+
+
+def _own_lines(indicator: Any) -> list[Any] | None:
+    """The line buffers of an indicator that moves as Backtrader's do."""
+    if "advance" in vars(indicator):
+        return None
+    kind = type(indicator)
+    if isinstance(indicator, LineBuffer):
+        is_stock = kind.advance is LineBuffer.advance
+        is_stock = is_stock and kind.__len__ is LineBuffer.__len__
+        lines = [indicator]
+    else:
+        is_stock = kind.advance in (bt.Indicator.advance, LineSeries.advance)
+        is_stock = is_stock and kind.__len__ is LineSeries.__len__
+        is_stock = is_stock and isinstance(indicator.lines, Lines)
+        lines = list(indicator.lines)
+    plain = all(
+        type(line).idx is LineBuffer.idx and line.mode == LineBuffer.UnBounded
+        for line in lines
+    )
+    return lines if is_stock and plain and lines else None
+
+
+def _length_line(clock: Any) -> Any:
+    """The line buffer whose length is that of ``clock``, if there is one."""
+    if isinstance(clock, LineBuffer):
+        return clock if type(clock).__len__ is LineBuffer.__len__ else None
+    stock = type(clock).__len__ in (LineSeries.__len__, bt.Strategy.__len__)
+    return clock.lines[0] if stock and isinstance(clock.lines, Lines) else None
+
+
+# Notifications
+
+
+def _is_own(one: Any, name: str, stock: Any) -> bool:
+    """Whether an object has its own way of a method."""
+    return getattr(type(one), name) is not getattr(stock, name) or name in vars(one)
+
+
+class _Telling:
+    """Cash and value at each bar, to those who listen."""
+
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+        self._calls: list[tuple[bool, Callable[..., None]]] = []
+        self._is_own = _is_own(strategy, "_notify", bt.Strategy)
+        self._add(strategy, bt.Strategy)
+        for analyzer in (*strategy.analyzers, *strategy._slave_analyzers):
+            self._add_analyzer(analyzer)
+
+    def _add(self, one: Any, stock: Any) -> None:
+        if _is_own(one, "notify_cashvalue", stock):
+            self._calls.append((False, one.notify_cashvalue))
+        if _is_own(one, "notify_fund", stock):
+            self._calls.append((True, one.notify_fund))
+
+    def _add_analyzer(self, analyzer: Any) -> None:
+        """First cash to an analyzer's children and to it, then the fund."""
+        members = [*family(analyzer)]
+        inner = ("_notify_cashvalue", "_notify_fund")
+        if any(_is_own(one, name, Analyzer) for one in members for name in inner):
+            self._calls.append((False, analyzer._notify_cashvalue))
+            self._calls.append((True, analyzer._notify_fund))
+            return
+        for is_fund, name in enumerate(("notify_cashvalue", "notify_fund")):
+            self._calls += [
+                (bool(is_fund), getattr(one, name))
+                for one in members
+                if _is_own(one, name, Analyzer)
+            ]
+
+    def tell(self) -> None:
+        """Tell them, when there are no orders and trades to tell of."""
+        if self._is_own:
+            self._strategy._notify()
+        elif self._calls:
+            broker = self._strategy.broker
+            cash, value = broker.getcash(), broker.getvalue()
+            fundvalue, fundshares = broker.fundvalue, broker.fundshares
+            for is_fund, call in self._calls:
+                if is_fund:
+                    call(cash, value, fundvalue, fundshares)
+                else:
+                    call(cash, value)
+
+
+# Analyzers
+
+
+def family(analyzer: Any) -> Iterator[Any]:
+    """The analyzers that an analyzer made for itself, and it: in their order."""
+    for child in analyzer._children:
+        yield from family(child)
+    yield analyzer
+
+
+def _all_turns(analyzers: Iterable[Any]) -> Iterator[_Turn]:
+    """What analyzers and their children do at a bar; nothing for those that do not."""
+    for analyzer in analyzers:
+        if any(_is_own(analyzer, name, Analyzer) for name in _INNER):
+            yield analyzer._next, analyzer._nextstart, analyzer._prenext
+            continue
+        yield from _all_turns(analyzer._children)
+        if any(_is_own(analyzer, name, Analyzer) for name in _OUTER):
+            yield analyzer.next, analyzer.nextstart, analyzer.prenext

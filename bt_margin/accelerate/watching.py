@@ -1,0 +1,187 @@
+"""Observers at a bar: what `Strategy._next_observers` does for each of them.
+
+Backtrader's own observers write into their arrays; others do as they do.
+"""
+
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Any
+
+from backtrader import observers
+from backtrader.linebuffer import LineBuffer
+from backtrader.lineiterator import LineIterator
+from backtrader.lineseries import Lines, LineSeries
+from backtrader.observer import Observer
+
+__all__ = ["watcher"]
+
+Watcher = Callable[[int], None]
+
+
+def watcher(observer: Any, strategy: Any, turns: Sequence[Any]) -> Watcher:
+    """The turn of an observer, called with the bars that the strategy still lacks.
+
+    Args:
+        observer: the observer.
+        strategy: its strategy.
+        turns: what its analyzers do: next, nextstart and prenext of each.
+    """
+    look = _look(observer, strategy) if _moves_plainly(observer) else None
+    if look is None:
+        return _Watcher(observer, strategy, turns)
+    return _FastWatcher(observer, strategy, turns, look)
+
+
+def _moves_plainly(observer: Any) -> bool:
+    """Whether it goes on by one value at each bar, and to nobody else's lines."""
+    kind = type(observer)
+    return (
+        kind.forward is LineSeries.forward
+        and kind.__len__ is LineSeries.__len__
+        and kind.prenext is Observer.prenext
+        and kind.nextstart is LineIterator.nextstart
+        and not {"forward", "next", "prenext", "nextstart"} & vars(observer).keys()
+        and isinstance(observer.lines, Lines)
+        and all(
+            type(line) is LineBuffer
+            and line.mode == LineBuffer.UnBounded
+            and not line.bindings
+            for line in observer.lines
+        )
+    )
+
+
+class _Watcher:
+    """Any observer."""
+
+    def __init__(self, observer: Any, strategy: Any, turns: Sequence[Any]) -> None:
+        self._observer = observer
+        self._strategy = strategy
+        self._turns = turns
+
+    def __call__(self, status: int) -> None:
+        phase = 0 if status < 0 else 2 if status else 1
+        for turn in self._turns:
+            turn[phase]()
+        observer = self._observer
+        if len(self._strategy) > len(observer):
+            observer.forward()
+        if status < 0:
+            observer.next()
+        elif status == 0:
+            observer.nextstart()
+        elif len(observer):
+            observer.prenext()
+
+
+class _FastWatcher:
+    """An observer of Backtrader's, or one that moves like these."""
+
+    def __init__(
+        self,
+        observer: Any,
+        strategy: Any,
+        turns: Sequence[Any],
+        look: Callable[[bool], None],
+    ) -> None:
+        self._turns = turns
+        self._lines = list(observer.lines)
+        self._first = self._lines[0]
+        self._clock = strategy.lines[0]
+        self._look = look
+
+    def __call__(self, status: int) -> None:
+        if self._turns:
+            phase = 0 if status < 0 else 2 if status else 1
+            for turn in self._turns:
+                turn[phase]()
+        is_new = self._clock.lencount > self._first.lencount
+        if is_new:
+            for line in self._lines:
+                line._idx += 1
+                line.lencount += 1
+                line.array.append(nan)
+        self._look(is_new)
+
+
+def _look(observer: Any, strategy: Any) -> Callable[[bool], None] | None:
+    """What an observer does at a bar, given whether that is a new one.
+
+    It would be asked at every bar: all these are at least one bar long by then.
+    """
+    find = _LOOKS.get(type(observer).next)
+    if find in (_broker, _value) and "_fundmode" not in vars(observer):
+        return None  # it was never started
+    return None if find is None else find(observer, strategy)
+
+
+def _set(line: Any, value: float) -> None:
+    line.array[line._idx] = value
+
+
+def _broker(observer: Any, strategy: Any) -> Callable[[bool], None]:
+    value, cash = observer.lines.value, observer.lines.cash
+    broker = strategy.broker
+    if observer._fundmode:
+        return lambda _: _set(value, broker.fundvalue)
+
+    def look(_: bool) -> None:
+        value.array[value._idx] = broker.getvalue()
+        cash.array[cash._idx] = broker.getcash()
+
+    return look
+
+
+def _cash(observer: Any, strategy: Any) -> Callable[[bool], None]:
+    cash, broker = observer.lines[0], strategy.broker
+    return lambda _: _set(cash, broker.getcash())
+
+
+def _value(observer: Any, strategy: Any) -> Callable[[bool], None]:
+    value, broker = observer.lines[0], strategy.broker
+    if observer._fundmode:
+        return lambda _: _set(value, broker.fundvalue)
+    return lambda _: _set(value, broker.getvalue())
+
+
+def _trades(observer: Any, strategy: Any) -> Callable[[bool], None]:
+    def look(_: bool) -> None:
+        if strategy._tradespending:
+            observer.next()
+
+    return look
+
+
+def _buy_sell(observer: Any, strategy: Any) -> Callable[[bool], None]:
+    """Without an order it writes NaN where NaN is, and counts from 0 again."""
+
+    def look(is_new: bool) -> None:
+        if strategy._orderspending or not is_new:
+            observer.next()
+        else:
+            observer.curbuylen = observer.curselllen = 0
+
+    return look
+
+
+def _draw_down(observer: Any, _: Any) -> Callable[[bool], None]:
+    now, most = observer.lines.drawdown, observer.lines.maxdrawdown
+    analyzer = observer._dd
+
+    def look(_: bool) -> None:
+        found = analyzer.rets
+        now.array[now._idx] = found["drawdown"]
+        most.array[most._idx] = found["max"]["drawdown"]
+
+    return look
+
+
+_LOOKS: dict[Any, Callable[[Any, Any], Callable[[bool], None]]] = {
+    observers.Broker.next: _broker,
+    observers.Cash.next: _cash,
+    observers.Value.next: _value,
+    observers.Trades.next: _trades,
+    observers.DataTrades.next: _trades,
+    observers.BuySell.next: _buy_sell,
+    observers.DrawDown.next: _draw_down,
+}
