@@ -443,3 +443,19 @@ def test_of_two_legs_the_bracket_of_the_liquidated_one_ends() -> None:
     resting = [order.info.position_side for order in ours.pending]
     assert resting == ["short", "short"]
     assert result.getposition().size == -10
+
+
+def test_an_order_that_a_liquidation_forestalls_is_cancelled_once() -> None:
+    """A buy at 85 begins to fill where the position before it died at 90.5."""
+    ours = with_bracket(OrderScope.WALLET, "queue")
+    plan = {0: [LONG], 1: [s.limit("buy", 1, 85)]}
+    result = s.run([*CALM, (100, 100, 84, 84), s.flat(84)], plan, ours)
+    assert result.statuses("limit") == ["Submitted", "Accepted", "Canceled"]
+
+
+def test_a_stop_that_a_liquidation_forestalls_is_cancelled_once() -> None:
+    ours = with_bracket(OrderScope.WALLET, "queue")
+    plan = {0: [s.bracket("buy", 100, stopprice=85, limitprice=120)]}
+    result = s.run([*CALM, (100, 100, 84, 84), s.flat(84)], plan, ours)
+    for name in ("stop", "target"):
+        assert result.statuses(name) == ["Submitted", "Accepted", "Canceled"]
