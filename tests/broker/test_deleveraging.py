@@ -263,7 +263,10 @@ def test_a_bracket_that_has_not_begun_is_left_alone(mode: str) -> None:
     """10 at 105 gain 50; then 5 from 90 to 95 gain 25, less 0.09 and 0.095 as maker."""
     entry = s.bracket(
         *("buy", 5),
-        **{"exectype": bt.Order.Limit, "price": 90, "stopprice": 80, "limitprice": 95},
+        exectype=bt.Order.Limit,
+        price=90,
+        stopprice=80,
+        limitprice=95,
     )
     bars = [*UP, (105, 105, 89, 91), (91, 96, 91, 96), s.flat(96)]
     result = s.run(bars, {0: [LONG], 1: [entry]}, scheduled(mode))

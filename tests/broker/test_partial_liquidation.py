@@ -433,7 +433,9 @@ def test_of_two_legs_the_bracket_of_the_liquidated_one_ends() -> None:
         1: [
             s.bracket(
                 *("sell", 10),
-                **{"position_side": "short", "stopprice": 130, "limitprice": 70},
+                position_side="short",
+                stopprice=130,
+                limitprice=70,
             )
         ],
     }
