@@ -101,8 +101,10 @@ class Acting:
     # Margin of an isolated position
 
     def max_addable(self, data: Any, side: str | None = None) -> float:
-        """The most that `add_margin` would take."""
+        """The most that `add_margin` would take; 0 where the venue takes none."""
         position = self._isolated(data, side)
+        if not self.venue.controls.adds_margin:
+            return 0.0
         return self._max_addable(position)
 
     def max_removable(self, data: Any, side: str | None = None) -> float:

@@ -176,6 +176,12 @@ def test_what_can_be_added_is_not_what_orders_lock() -> None:
     assert result.said["it"] == approx(LEFT - 90)
 
 
+def test_nothing_can_be_added_where_the_venue_adds_none() -> None:
+    plan = {0: [LONG], 1: [s.act_on("max_addable", label="it")]}
+    result = s.run([*CALM], plan, broker(venue=at_venue(adds_margin=False)))
+    assert result.said["it"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("rule", "removable"),
     [
