@@ -240,6 +240,13 @@ class Acting:
         if not controls.leverage_moves_margin:
             return
         moved = changed.opening_margin - account.balance(wallet)
+        free = max(0.0, account.balance(account.shared))
+        if moved > free:
+            raise BalanceError(
+                f"leverage {leverage:g} needs {moved:,.8g} more on"
+                f" {position.contract.key}, and the shared wallet holds {free:,.8g}:"
+                f" deposit {moved - free:,.8g}, or choose a higher leverage"
+            )
         key, time = position.contract.key, self._walk.time
         move_margin(account, key, moved, time=time, ref="leverage")
         if account.summary(wallet, self.mark_of_symbol).surplus <= 0:

@@ -270,7 +270,11 @@ def test_removal_by_the_rule_of_a_venue(rule: Any, removable: float) -> None:
         pytest.param(
             LONG,
             ("set_leverage", 0.5),
-            *(GENERIC, BALANCE, "holds 899.5"),
+            # 10 from 100 at 0.5x: 2,000, of which 100 are there.
+            GENERIC,
+            BALANCE,
+            "leverage 0.5 needs 1,900 more on A, and the shared wallet holds 899.5:"
+            " deposit 1,000.5, or choose a higher leverage",
             id="lower leverage than the account can pay",
         ),
         pytest.param(
