@@ -196,7 +196,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
                 data.compensate(leader)  # Backtrader books its trades on the leader
 
     def _check_feeds(self) -> None:
-        """Refuse names that no feed has, and coins beside quote currency."""
+        """Refuse names that no feed has, and a second settle currency."""
         feeds = self._instruments.feeds
         names = tuple(data._name for data in feeds)
         scheduled = [name for _, name, *_ in self._scheduled]
@@ -206,9 +206,12 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         for name in self.comminfo:
             if name is not None and name not in names:
                 _log.warning("commission for %r: no feed has that name", name)
-        if len({self.terms(data).contract.inverse for data in feeds}) > 1:
+        contracts = [self.terms(data).contract for data in feeds]
+        inverse = {contract.symbol: contract.inverse for contract in contracts}
+        if len(set(inverse.values())) > 1:
             fix = "give each settle currency a broker of its own"
             raise ParameterError("inverse", "inverse beside linear contracts", fix)
+        self.venue.require_one_coin(inverse)
 
     def stop(self) -> None:
         """End the run; what it left can be asked until the next one."""

@@ -101,8 +101,10 @@ class Acting:
     # Margin of an isolated position
 
     def max_addable(self, data: Any, side: str | None = None) -> float:
-        """The most that `add_margin` would take."""
+        """The most that `add_margin` would take; 0 where the venue takes none."""
         position = self._isolated(data, side)
+        if not self.venue.controls.adds_margin:
+            return 0.0
         return self._max_addable(position)
 
     def max_removable(self, data: Any, side: str | None = None) -> float:
@@ -235,6 +237,13 @@ class Acting:
         if not controls.leverage_moves_margin:
             return
         moved = changed.opening_margin - account.balance(wallet)
+        free = max(0.0, account.balance(account.shared))
+        if moved > free:
+            raise BalanceError(
+                f"leverage {leverage:g} needs {moved:,.8g} more on"
+                f" {position.contract.key}, and the shared wallet holds {free:,.8g}:"
+                f" deposit {moved - free:,.8g}, or choose a higher leverage"
+            )
         key, time = position.contract.key, self._walk.time
         limit = self._removable(account, key)
         if -moved > limit:

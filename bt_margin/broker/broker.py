@@ -480,6 +480,8 @@ class MarginBroker(FillingBroker):
         is_executing = order is self._executing and order not in self.pending
         if self._is_off or not (is_executing or order in self.submitted):
             return bool(super().cancel(order, bracket))
+        if not order.alive():
+            return False
         partners = [o for o in self.submitted if self._desk.are_oco(o, order)]
         for one in [order, *partners]:
             if one in self.submitted:

@@ -256,13 +256,15 @@ class OrderDesk:
         position is never refused: a flip is accepted, and its opening part checked
         when it fills. So is an order on a feed that has not begun.
         """
-        if self._broker.is_reducing(order) or not order.active():
-            return None
-        if self._mark(order.data) is None:
+        if not order.active() or self._mark(order.data) is None:
             return None
         terms: Terms = self._broker.order_terms(order)
         size, price = order.executed.remsize, self._reference_price(order)
         change = self.account.split_fill(terms.contract.key, size, price)
+        if self._broker.is_reducing(order):
+            if change.closed and order.exectype in BY_THE_BAR:
+                self._apply(self.account, terms, change.closed, price)
+            return None
         if order.exectype not in BY_THE_BAR:
             if change.closed:
                 return None

@@ -56,6 +56,7 @@ class Reporter:
                     broker.cancel(order)
             else:
                 broker.deleveragings.append(event)
+            self._end_protection(data, event)
             self._close_legs(data, event)
 
     def _cancelled_by(self, data: Any, event: LiquidationEvent) -> Iterator[Any]:
@@ -86,6 +87,30 @@ class Reporter:
         if broker.leader(order.data) is not data or not event.size:
             size = broker.positions[order.data].size
         return not size or (size > 0) is bool(order.isbuy())
+
+    def _end_protection(
+        self, data: Any, event: LiquidationEvent | DeleveragingEvent
+    ) -> None:
+        """End what only closes a position that is gone; of a rest it closes no more.
+
+        The children of a bracket stand behind the position that their entry opened:
+        without it they would open another one.
+        """
+        broker = self._broker
+        for order in broker.live_orders():
+            is_meant = broker.leader(order.data) is data and (
+                not event.leg or order.info.position_side == event.leg
+            )
+            if not is_meant or not order.alive():
+                continue
+            parent = order.parent
+            if parent is not None and not parent.executed.size:
+                continue  # it is about a position that is still to come
+            has_entered = parent is None or not parent.alive()
+            if parent is not None:
+                order.addinfo(reduce_only=True)
+            if not event.remaining and has_entered and broker.is_reducing(order):
+                broker.cancel(order)
 
     def _close_legs(
         self, data: Any, event: LiquidationEvent | DeleveragingEvent

@@ -14,7 +14,7 @@ from bt_margin.core.contract import Contract
 from bt_margin.core.errors import ParameterError
 from bt_margin.core.position import Position
 from bt_margin.core.wallet import MarginMode
-from bt_margin.venues import Venue
+from bt_margin.venues import ContractKind, Venue
 
 from .commission import PerpCommission
 
@@ -139,6 +139,13 @@ def resolve_terms(
             venue.taker_fee_rate if taker is None else taker,
         )
     else:
+        if ContractKind.LINEAR not in venue.kinds:
+            fix = (
+                f"it describes a linear contract, and {venue.name} lists inverse ones"
+                " only: give addcommissioninfo(PerpCommission(inverse=True))"
+            )
+            scheme = type(comminfo).__name__
+            raise ParameterError(f"commission of {symbol}", scheme, fix)
         setting, fixed = _margin_of_scheme(comminfo, leverage)
         contract = venue.contract(
             symbol,

@@ -267,10 +267,33 @@ def _check_choices(
         raise ParameterError("modes", modes, fix)
     if not leverages:
         raise ParameterError("leverage", leverages, "give at least one")
+    _check_offered(modes, venues)
     choices = {"modes": modes, "leverage": leverages, "venue": venues}
     for name, values in choices.items():
         if len(set(values)) < len(values):
             raise ParameterError(name, values, "give each one once")
+
+
+def _check_offered(modes: tuple[str, ...], venues: tuple[str, ...]) -> None:
+    """Refuse a mode that one of the venues does not offer."""
+    pages = [get_venue(name) for name in venues]
+
+    def common(names: tuple[str, ...]) -> list[str]:
+        return [
+            name
+            for name in names
+            if name == "off" or all(name in page.margin_modes for page in pages)
+        ]
+
+    for page in pages:
+        for mode in (one for one in modes if one not in ("off", *page.margin_modes)):
+            left = common(modes) if set(common(modes)) - {"off"} else common(MODES)
+            offered = " and ".join(page.margin_modes)
+            fix = (
+                f"{page.name} offers {offered} margin only: leave {mode} out"
+                f" (--modes {','.join(left)})"
+            )
+            raise ParameterError("modes", modes, fix)
 
 
 def _check_options(broker_params: Mapping[str, Any], jobs: int | None) -> None:

@@ -21,7 +21,7 @@ from bt_margin.core.ledger import LedgerEntry
 from bt_margin.core.liquidation import LiquidationEvent
 from bt_margin.core.path import BarPath
 from bt_margin.data import Market
-from bt_margin.venues import Tiers, Venue
+from bt_margin.venues import ContractKind, Tiers, Venue, quote_coin
 
 from .figures import Figures, figures_of
 from .recorder import Execution, Recorder
@@ -79,15 +79,32 @@ class Setup:
         return broker
 
     def check(self, market: Market) -> None:
-        """Refuse what cannot run: parameters, leverages, symbols without tiers."""
+        """Refuse what cannot run: parameters, leverages, symbols the venue has not."""
         self.broker()
-        for symbol in market.symbols if self.mode != "off" else ():
+        if self.mode == "off":
+            return
+        for symbol in market.symbols:
+            self._require_listed(symbol)
             day = market[symbol].trade.index[0].date()
             bound = self._tiers_of(symbol, self.venue.at(day)).max_leverage
             if self.leverage > bound:
                 place = f"{symbol} at {self.venue.name}"
                 fix = f"the tiers of {place} allow at most {bound:g}"
                 raise ParameterError("leverage", self.leverage, fix)
+
+        inverse = self.venue.is_inverse
+        self.venue.require_one_coin(dict.fromkeys(market.symbols, inverse))
+
+    def _require_listed(self, symbol: str) -> None:
+        """Refuse a market in a stablecoin at a venue that settles in coins only."""
+        quote, name = quote_coin(symbol), self.venue.name
+        is_linear = quote is not None and quote != "USD"
+        if is_linear and ContractKind.LINEAR not in self.venue.kinds:
+            fix = (
+                f"{symbol} is a linear market, quoted in {quote}, and {name} lists"
+                " inverse contracts only; give a market quoted in USD, or another venue"
+            )
+            raise ParameterError("venue", name, fix)
 
     def _tiers_of(self, symbol: str, page: Venue) -> Tiers:
         """The tiers given for a symbol, or else those of a venue's page."""

@@ -21,7 +21,14 @@ from .rules import (
     Revision,
     Tiers,
 )
-from .venue import Venue, base_coin, get_venue, register_venue, venue_names
+from .venue import (
+    Venue,
+    base_coin,
+    get_venue,
+    quote_coin,
+    register_venue,
+    venue_names,
+)
 
 __all__ = [
     "BINANCE_COINM",
@@ -46,6 +53,7 @@ __all__ = [
     "Venue",
     "base_coin",
     "get_venue",
+    "quote_coin",
     "register_venue",
     "venue_names",
 ]

@@ -20,7 +20,14 @@ from .rules import (
     Tiers,
 )
 
-__all__ = ["Venue", "base_coin", "get_venue", "register_venue", "venue_names"]
+__all__ = [
+    "Venue",
+    "base_coin",
+    "get_venue",
+    "quote_coin",
+    "register_venue",
+    "venue_names",
+]
 
 _QUOTES = ("", "USD", "USDC", "USDT")
 
@@ -141,6 +148,42 @@ class Venue:
             raise UnknownNameError(f"coin of {self.name} (or give tiers)", base, known)
         return self.tiers
 
+    def settle_coin(self, symbol: str, *, inverse: bool) -> str | None:
+        """The currency in which a symbol's profit is paid, as far as its name shows.
+
+        Args:
+            symbol: as a feed names it.
+            inverse: settled in its base coin.
+
+        Returns:
+            ``None``: the name shows none.
+        """
+        base = base_coin(symbol)
+        if not inverse:
+            return quote_coin(symbol)
+        is_known = base in self.tables or base in self.inverse_tables
+        return base if is_known or quote_coin(symbol) else None
+
+    def require_one_coin(self, symbols: Mapping[str, bool]) -> None:
+        """Refuse symbols that settle in different currencies: one wallet holds one.
+
+        Args:
+            symbols: of one account; whether each is inverse.
+
+        Raises:
+            ParameterError: naming two of them.
+        """
+        named: dict[str, str] = {}
+        for symbol, inverse in symbols.items():
+            coin = self.settle_coin(symbol, inverse=inverse)
+            if coin is not None:
+                named.setdefault(coin, symbol)
+        if len(named) > 1:
+            (coin, one), (other_coin, other), *_ = named.items()
+            seen = f"{coin} for {one}, {other_coin} for {other}"
+            fix = "give each settle currency a broker of its own"
+            raise ParameterError("settle currency", seen, fix)
+
     def contract(self, symbol: str, tiers: Tiers, **terms: Any) -> Contract:
         """A contract under the venue's margin rules.
 
@@ -180,11 +223,22 @@ class Venue:
 
 def base_coin(symbol: str) -> str:
     """``BTC`` of ``BTCUSDT``, ``BTC/USDT:USDT``, ``BTC-USDT-SWAP`` or ``BTC``."""
-    pair = symbol.upper().partition(":")[0].removesuffix("-SWAP")
+    return _pair(symbol)[0]
+
+
+def quote_coin(symbol: str) -> str | None:
+    """``USDT`` of ``BTCUSDT`` or ``BTC/USDT:USDT``; ``None``: the name shows none."""
+    return _pair(symbol)[1] or None
+
+
+def _pair(symbol: str) -> tuple[str, str]:
+    """Base and quote coin; without a quote in the name that is empty."""
+    # A second feed of one name is told apart by "#" and its number.
+    pair = symbol.upper().partition(":")[0].partition("#")[0].removesuffix("-SWAP")
     pair = pair.replace("/", "").replace("-", "").replace("_", "")
     found = (quote for quote in _QUOTES if pair.endswith(quote) and pair != quote)
     quote = max(found, key=len, default="")
-    return pair[: len(pair) - len(quote)]
+    return pair[: len(pair) - len(quote)], quote
 
 
 _venues: dict[str, Venue] = {}

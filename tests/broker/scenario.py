@@ -264,3 +264,18 @@ def balances(broker: Any) -> dict[str, float]:
     for entry in broker.ledger:
         found[entry.wallet] = found.get(entry.wallet, 0.0) + float(entry.amount)
     return {name: amount for name, amount in found.items() if abs(amount) > 1e-9}
+
+
+def bracket(side: str, size: float, **order: Any) -> Act:
+    """An act of the plan: an entry, its stop and its target, under these labels.
+
+    Words as ``buy_bracket`` takes them; the entry is a market order unless they say.
+    """
+
+    def act(strategy: Any) -> None:
+        send_all = getattr(strategy, f"{side}_bracket")
+        words = {"exectype": bt.Order.Market, **order}
+        orders = send_all(size=size, **words)
+        strategy.sent.update(zip(("entry", "stop", "target"), orders, strict=True))
+
+    return act

@@ -9,6 +9,7 @@ import backtrader as bt
 import pytest
 
 import bt_margin
+from bt_margin.core.errors import ParameterError
 
 
 def load_scenario() -> Any:
@@ -373,3 +374,12 @@ def test_setcommission_by_name(mode: str) -> None:
     comm = [result.sent[label].executed.comm for label in ("buy", "b")]
     assert comm == [approx(1_000 * TAKER), approx(2)]
     assert result.cash[-1] == approx(10_000 - 100 - 0.5 - 250 - 2)
+
+
+def test_a_plain_setcommission_where_contracts_are_inverse_is_refused() -> None:
+    broker = s.BROKERS["cross"](cash=1, venue="binancecoinm")
+    broker.setcommission(commission=0.001)
+    with pytest.raises(ParameterError) as refusal:
+        s.run(s.perp([s.flat(100)] * 3, "BTCUSD"), {}, broker)
+    assert "commission of BTCUSD" in str(refusal.value)
+    assert "addcommissioninfo(PerpCommission(inverse=True))" in str(refusal.value)

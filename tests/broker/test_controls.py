@@ -176,6 +176,12 @@ def test_what_can_be_added_is_not_what_orders_lock() -> None:
     assert result.said["it"] == approx(LEFT - 90)
 
 
+def test_nothing_can_be_added_where_the_venue_adds_none() -> None:
+    plan = {0: [LONG], 1: [s.act_on("max_addable", label="it")]}
+    result = s.run([*CALM], plan, broker(venue=at_venue(adds_margin=False)))
+    assert result.said["it"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("rule", "removable"),
     [
@@ -264,7 +270,11 @@ def test_removal_by_the_rule_of_a_venue(rule: Any, removable: float) -> None:
         pytest.param(
             LONG,
             ("set_leverage", 0.5),
-            *(GENERIC, BALANCE, "holds 899.5"),
+            # 10 from 100 at 0.5x: 2,000, of which 100 are there.
+            GENERIC,
+            BALANCE,
+            "leverage 0.5 needs 1,900 more on A, and the shared wallet holds 899.5:"
+            " deposit 1,000.5, or choose a higher leverage",
             id="lower leverage than the account can pay",
         ),
         pytest.param(

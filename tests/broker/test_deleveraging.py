@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import backtrader as bt
 import pytest
 
 import bt_margin
@@ -229,3 +230,53 @@ def test_a_second_run_has_it_again(mode: str) -> None:
     broker = scheduled(mode)
     runs = [s.run(UP, {0: [LONG]}, broker) for _ in range(2)]
     assert [len(result.deleveragings) for result in runs] == [1, 1]
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize("fill_order", ["queue", "path"])
+@pytest.mark.parametrize(
+    ("share", "last", "value"),
+    [
+        # 5 of 10 at 105: 25 gained. The other 5 at the stop lose 50 and pay 0.225.
+        pytest.param(*(0.5, 89, 1_000 - 0.5 + 25 - 50 - 0.225), id="half, its stop"),
+        # At the target they gain 100 and pay 0.12 as maker.
+        pytest.param(*(0.5, 121, 1_000 - 0.5 + 25 + 100 - 0.12), id="half, its target"),
+        pytest.param(*(1, 89, 1_000 - 0.5 + 50), id="all, its stop"),
+        pytest.param(*(1, 121, 1_000 - 0.5 + 50), id="all, its target"),
+    ],
+)
+def test_a_bracket_closes_no_more_than_was_left(
+    mode: str, fill_order: str, share: float, last: float, value: float
+) -> None:
+    ours = scheduled(mode, share, leverage=5, fill_order=fill_order)
+    plan = {0: [s.bracket("buy", 10, stopprice=90, limitprice=120)]}
+    bars = [*UP, (105, max(105, last), min(105, last), last), s.flat(last)]
+    result = s.run([*bars, s.flat(last)], plan, ours)
+    assert len(result.deleveragings) == 1
+    assert result.getposition().size == 0
+    assert not ours.pending
+    assert result.value[-1] == approx(value)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_bracket_that_has_not_begun_is_left_alone(mode: str) -> None:
+    """10 at 105 gain 50; then 5 from 90 to 95 gain 25, less 0.09 and 0.095 as maker."""
+    entry = s.bracket(
+        *("buy", 5),
+        exectype=bt.Order.Limit,
+        price=90,
+        stopprice=80,
+        limitprice=95,
+    )
+    bars = [*UP, (105, 105, 89, 91), (91, 96, 91, 96), s.flat(96)]
+    result = s.run(bars, {0: [LONG], 1: [entry]}, scheduled(mode))
+    assert len(result.deleveragings) == 1
+    assert s.status(result.sent["target"]) == "Completed"
+    assert result.value[-1] == approx(1_000 - 0.5 + 50 + 25 - 0.09 - 0.095)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_reduce_only_order_ends_with_its_position(mode: str) -> None:
+    plan = {0: [LONG], 1: [s.limit("sell", 10, 120, reduce_only=True)]}
+    result = s.run(UP, plan, scheduled(mode))
+    assert result.statuses("limit") == ["Submitted", "Accepted", "Canceled"]

@@ -284,6 +284,50 @@ def test_coins_beside_quote_currency_are_refused() -> None:
         run(broker, {}, perp(flat(100, 3), "A"), perp(flat(100, 3), "B"))
 
 
+@pytest.mark.parametrize(
+    ("names", "inverse", "coins"),
+    [
+        (("BTCUSDT", "ETHUSDC"), False, "USDT for BTCUSDT, USDC for ETHUSDC"),
+        (("BTC/USDT:USDT", "ETHUSD"), False, "USDT for BTC/USDT:USDT, USD for ETHUSD"),
+        (("BTCUSD", "ETHUSD"), True, "BTC for BTCUSD, ETH for ETHUSD"),
+        (("BTC/USD:BTC", "ETH-USD"), True, "BTC for BTC/USD:BTC, ETH for ETH-USD"),
+    ],
+)
+def test_two_settle_currencies_are_refused(
+    names: tuple[str, str], inverse: bool, coins: str
+) -> None:
+    broker = bt_margin.CrossBroker(cash=1_000)
+    broker.addcommissioninfo(bt_margin.PerpCommission(inverse=inverse))
+    with pytest.raises(ParameterError) as refusal:
+        run(broker, {}, *(perp(flat(100, 3), name) for name in names))
+    assert coins in str(refusal.value)
+    assert "give each settle currency a broker of its own" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "inverse"),
+    [
+        (("BTCUSDT", "ETH-USDT-SWAP", "SOL/USDT:USDT", "BTCUSDT"), False),
+        (("BTCUSDT", "BTC", "A", "coin0"), False),
+        (("BTCUSD", "A", "coin0", "BTCUSD"), True),
+    ],
+)
+def test_one_settle_currency_and_names_that_show_none_go_together(
+    names: tuple[str, ...], inverse: bool
+) -> None:
+    broker = bt_margin.CrossBroker(cash=1_000)
+    broker.addcommissioninfo(bt_margin.PerpCommission(inverse=inverse))
+    feeds = [perp(flat(100, 3), name) for name in names]
+    assert run(broker, {}, *feeds).broker.getvalue() == 1_000
+
+
+def test_at_a_venue_of_coins_a_coin_is_a_name() -> None:
+    broker = bt_margin.CrossBroker(cash=1, venue="bybit")
+    broker.addcommissioninfo(bt_margin.PerpCommission(inverse=True))
+    with pytest.raises(ParameterError, match="BTC for BTC, ETH for ETH"):
+        run(broker, {}, perp(flat(100, 3), "BTC"), perp(flat(100, 3), "ETH"))
+
+
 def test_a_question_about_margin_under_stock_accounting_says_so() -> None:
     broker = bt_margin.MarginBroker(margin_mode="off", cash=1_000)
     with pytest.raises(MarginError, match="knows no margin"):

@@ -195,6 +195,46 @@ def test_orders_of_one_bar_are_checked_in_sequence(
     assert found == endings
 
 
+# The close frees 990 and costs 4.95: 990.10 for B, of which 98 cost 984.90 and 99
+# 994.95. A reduce-only order closes the 99 that there are, however large it is.
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize("size", [99, 500])
+@pytest.mark.parametrize(("bought", "ending"), [(98, "Completed"), (99, "Margin")])
+def test_a_reduce_only_close_frees_what_it_closes(
+    mode: str, size: float, bought: float, ending: str
+) -> None:
+    acts = [
+        s.send("sell", size, "a", reduce_only=True),
+        s.send("buy", bought, "b", data="B"),
+    ]
+    result = run_two(mode, {0: [s.send("buy", 99)], 1: acts})
+    assert result.sent["a"].executed.size == -99
+    assert s.status(result.sent["b"]) == ending
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_reduce_only_order_that_rests_frees_nothing_yet(mode: str) -> None:
+    acts = [
+        s.limit("sell", 99, 100, "a", reduce_only=True),
+        s.send("buy", 98, "b", data="B"),
+    ]
+    result = run_two(mode, {0: [s.send("buy", 99)], 1: acts})
+    assert s.status(result.sent["b"]) == "Margin"
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize("data", ["A", "B"])
+def test_the_close_of_a_leg_frees_what_it_closes(mode: str, data: str) -> None:
+    acts = [
+        s.close_leg("long", "a"),
+        s.send("sell", 98, "b", data=data, position_side="short"),
+    ]
+    plan = {0: [s.send("buy", 99, position_side="long")], 1: acts}
+    result = run_two(mode, plan, position_mode="hedge")
+    assert s.status(result.sent["a"]) == "Completed"
+    assert s.status(result.sent["b"]) == "Completed"
+
+
 # A market order is no resting order: it locks nothing while those before it fill.
 @pytest.mark.parametrize("mode", BOTH)
 def test_a_round_trip_in_one_bar(mode: str) -> None:

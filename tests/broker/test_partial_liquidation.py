@@ -334,3 +334,130 @@ def test_adding_orders_of_a_pair() -> None:
     statuses = {name: s.status(order) for name, order in result.sent.items()}
     assert statuses["adds"] == statuses["opens"] == "Canceled"
     assert statuses["closes"] == "Accepted"
+
+
+# The children of a bracket, of which no one may open another position. Isolated, 3,005:
+# the fee of the entry leaves 3,000, a short of 100 from 80 would need 804 of it.
+
+
+def with_bracket(scope: OrderScope, fill_order: str, step: Any = None) -> Any:
+    policy = LiquidationPolicy(cancel=scope, step=step, settlement=Settlement.MARKET)
+    page = replace(GENERIC, name="here", liquidation=policy)
+    return s.BROKERS["isolated"](
+        cash=3_005, leverage=10, venue=page, fill_order=fill_order
+    )
+
+
+FILL_ORDERS = pytest.mark.parametrize("fill_order", ["queue", "path"])
+SCOPES = pytest.mark.parametrize("scope", list(OrderScope))
+
+
+@SCOPES
+@FILL_ORDERS
+@pytest.mark.parametrize("last", [79, 121])
+def test_a_bracket_ends_with_its_position(
+    scope: OrderScope, fill_order: str, last: float
+) -> None:
+    bars = [*CALM, (100, 100, 90, 90), s.flat(90), s.flat(last), s.flat(last)]
+    plan = {0: [s.bracket("buy", 100, stopprice=80, limitprice=120)]}
+    result = s.run(bars, plan, with_bracket(scope, fill_order))
+    assert [event.remaining for event in result.liquidations] == [0]
+    for name in ("stop", "target"):
+        assert result.statuses(name) == ["Submitted", "Accepted", "Canceled"]
+    assert result.getposition().size == 0
+    assert result.value[-1] == approx(3_000 - 100 * 9.5)
+
+
+@SCOPES
+@FILL_ORDERS
+def test_a_short_bracket_ends_with_its_position(
+    scope: OrderScope, fill_order: str
+) -> None:
+    bars = [*CALM, (100, 110, 100, 110), s.flat(110), s.flat(121), s.flat(121)]
+    plan = {0: [s.bracket("sell", 100, stopprice=120, limitprice=80)]}
+    result = s.run(bars, plan, with_bracket(scope, fill_order))
+    assert result.getposition().size == 0
+    assert not result.broker.pending
+    assert result.value[-1] == approx(3_000 - 100 * 9.5)
+
+
+@SCOPES
+@FILL_ORDERS
+@pytest.mark.parametrize(
+    ("bars", "filled", "price", "rate"),
+    [
+        # The stop is between the first liquidation, 90.5, and that of the rest, 90.375.
+        pytest.param([(100, 100, 90.39, 95)], "stop", 90.4, 0.0005, id="its stop"),
+        pytest.param(
+            [(100, 100, 90.45, 95), (95, 121, 95, 121)],
+            *("target", 120, 0.0002),
+            id="its target",
+        ),
+    ],
+)
+def test_a_bracket_closes_no_more_than_a_liquidation_left(
+    scope: OrderScope,
+    fill_order: str,
+    bars: list[Any],
+    filled: str,
+    price: float,
+    rate: float,
+) -> None:
+    plan = {0: [s.bracket("buy", 100, stopprice=90.4, limitprice=120)]}
+    last = s.flat(bars[-1][3])
+    ours = with_bracket(scope, fill_order, FIFTH)
+    result = s.run([*CALM, *bars, last, last], plan, ours)
+    assert [event.remaining for event in result.liquidations] == approx([80])
+    left = 3_000 - 20 * 9.5
+    if scope is not OrderScope.ADDING:  # they went with the orders of the symbol
+        assert result.getposition().size == approx(80)
+        assert result.value[-1] == approx(left + 80 * (last[3] - 100))
+        return
+    assert result.getposition().size == 0
+    assert not result.broker.pending
+    assert result.sent[filled].executed.size == approx(-80)
+    fee = 80 * price * rate
+    assert result.value[-1] == approx(left + 80 * (price - 100) - fee)
+
+
+def test_of_two_legs_the_bracket_of_the_liquidated_one_ends() -> None:
+    """The long dies at 90.5; the short, 10 from 100, keeps its bracket."""
+    policy = LiquidationPolicy(cancel=OrderScope.ADDING, settlement=Settlement.MARKET)
+    page = replace(GENERIC, name="here", liquidation=policy)
+    ours = s.BROKERS["isolated"](
+        cash=3_000, leverage=10, venue=page, position_mode="hedge"
+    )
+    prices = {"stopprice": 80, "limitprice": 120}
+    plan = {
+        0: [s.bracket("buy", 100, position_side="long", **prices)],
+        1: [
+            s.bracket(
+                *("sell", 10),
+                position_side="short",
+                stopprice=130,
+                limitprice=70,
+            )
+        ],
+    }
+    bars = [*CALM, FLAT, (100, 100, 90, 90), *[s.flat(90)] * 2]
+    result = s.run(bars, plan, ours)
+    assert [event.leg for event in result.liquidations] == ["long"]
+    resting = [order.info.position_side for order in ours.pending]
+    assert resting == ["short", "short"]
+    assert result.getposition().size == -10
+
+
+def test_an_order_that_a_liquidation_forestalls_is_cancelled_once() -> None:
+    """A buy at 85 begins to fill where the position before it died at 90.5."""
+    ours = with_bracket(OrderScope.WALLET, "queue")
+    plan = {0: [LONG], 1: [s.limit("buy", 1, 85)]}
+    result = s.run([*CALM, (100, 100, 84, 84), s.flat(84)], plan, ours)
+    assert result.statuses("limit") == ["Submitted", "Accepted", "Canceled"]
+
+
+def test_a_stop_that_a_liquidation_forestalls_is_cancelled_once() -> None:
+    ours = with_bracket(OrderScope.WALLET, "queue")
+    plan = {0: [s.bracket("buy", 100, stopprice=85, limitprice=120)]}
+    result = s.run([*CALM, (100, 100, 84, 84), s.flat(84)], plan, ours)
+    for name in ("stop", "target"):
+        assert result.statuses(name) == ["Submitted", "Accepted", "Canceled"]

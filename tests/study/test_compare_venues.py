@@ -36,10 +36,12 @@ VENUES = ("hyperliquid", "generic", "binanceusdm")  # not in the order of the al
 FEES = {"hyperliquid": 0.90, "generic": 1.00, "binanceusdm": 1.00}  # taker, of 2,000
 
 
-def market(symbol: str = "BTCUSDT") -> Market:
+def market(*symbols: str) -> Market:
     frame = pd.DataFrame(DIP, columns=["open", "high", "low", "close"]).assign(volume=1)
     frame.index = pd.date_range("2024-01-01", periods=len(DIP), freq="1h")
-    return Market("hand-made", [SymbolData(symbol, as_candles(frame, where=symbol))])
+    names = symbols or ("BTCUSDT",)
+    feeds = [SymbolData(name, as_candles(frame, where=name)) for name in names]
+    return Market("hand-made", feeds)
 
 
 class Hold(bt.Strategy):
@@ -293,6 +295,31 @@ def test_stock_accounting_alone_needs_no_tier_table() -> None:
             ParameterError,
             "the tiers of ETHUSDT at hyperliquid allow at most 25",
             id="a leverage that one venue does not give for the symbol",
+        ),
+        pytest.param(
+            {"venue": ("generic", "deribit")},
+            ParameterError,
+            r"deribit offers cross margin only: leave isolated out \(--modes off,cross",
+            id="a mode that one venue does not offer",
+        ),
+        pytest.param(
+            {"venue": ("generic", "deribit"), "modes": ("isolated",)},
+            ParameterError,
+            r"leave isolated out \(--modes off,cross",
+            id="the only mode, that one venue does not offer",
+        ),
+        pytest.param(
+            {"venue": ("generic", "binancecoinm")},
+            ParameterError,
+            "BTCUSDT is a linear market, quoted in USDT, and binancecoinm lists inverse"
+            " contracts only; give a market quoted in USD, or another venue",
+            id="a linear market where there are none",
+        ),
+        pytest.param(
+            {"market": market("BTCUSDT", "ETHUSDC")},
+            ParameterError,
+            "USDT for BTCUSDT, USDC for ETHUSDC",
+            id="two settle currencies",
         ),
     ],
 )
