@@ -13,7 +13,7 @@ __all__ = ["print_plans"]
 _WORDS = ("venue", "margin")
 _LEAST_NEEDED = (
     "opening\nfee",
-    "maintenance\nmargin",
+    "maintenance\nthere",
     "bankruptcy\nprice",
     "initial\nmargin",
 )
@@ -79,11 +79,11 @@ def _page(plan: PlannedPosition) -> list[tuple[str, str]]:
         "initial margin": plan.initial_margin,
         "opening fee": plan.opening_fee,
         "order cost": plan.order_cost,
-        "maintenance margin": plan.maintenance_margin,
     }
     return [
         *((heading, _amount(plan, value)) for heading, value in amounts.items()),
         ("liquidation price", _price(plan.liquidation_price)),
+        ("maintenance there", _amount(plan, plan.maintenance_margin)),
         ("distance", _share(plan.distance)),
         ("bankruptcy price", _price(plan.bankruptcy_price)),
     ]
@@ -107,7 +107,7 @@ def _row(plan: PlannedPosition, *, with_mode: bool) -> dict[str, str]:
         "distance": _share(plan.distance),
         "bankruptcy\nprice": _price(plan.bankruptcy_price),
         "initial\nmargin": _amount(plan, plan.initial_margin),
-        "maintenance\nmargin": _amount(plan, plan.maintenance_margin),
+        "maintenance\nthere": _amount(plan, plan.maintenance_margin),
         "opening\nfee": _amount(plan, plan.opening_fee),
         "order\ncost": _amount(plan, plan.order_cost),
     }

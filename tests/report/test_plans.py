@@ -49,8 +49,8 @@ def test_one_plan_is_a_page_of_two_columns(width: int) -> None:
         ["initial margin", "6,500.00"],
         ["opening fee", "32.50"],
         ["order cost", "6,532.50"],
-        ["maintenance margin", "325.00"],
         ["liquidation price", "58,825"],
+        ["maintenance there", "325.00"],
         ["distance", "-9.50%"],
         ["bankruptcy price", "58,500"],
     ]
