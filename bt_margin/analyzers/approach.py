@@ -49,11 +49,13 @@ class ApproachWatch:
         self._broker = broker
         self._instruments: dict[str, list[Instrument]] = {}
         self._ranges: dict[str, RollingTrueRange] = {}
+        self._leaders: dict[str, Any] = {}
         for feed in broker.feeds:
             instrument = broker.instrument(feed)
             self._instruments.setdefault(instrument.symbol, []).append(instrument)
             if broker.leader(feed) is feed:
-                self._ranges[instrument.symbol] = RollingTrueRange(feed, period)
+                self._leaders[instrument.symbol] = feed
+                self._ranges[instrument.symbol] = RollingTrueRange(period)
         self._seen: dict[Instrument, Polyline | None] = {}
         self._paths: dict[str, Polyline] = {}  # of the bar, of symbols that have one
         self._marks: dict[str, float] = {}  # at the end of the bar before
@@ -79,7 +81,7 @@ class ApproachWatch:
                 if shortest is None or bar.length <= shortest.length:
                     shortest, self._paths[symbol] = bar, path
             if shortest is not None:
-                self._ranges[symbol].follow()
+                self._ranges[symbol].follow(self._leaders[symbol])
                 if finest is None or shortest.length <= finest.length:
                     finest = shortest
         if finest is not None:

@@ -14,7 +14,7 @@ from backtrader import Order
 from bt_margin.broker.kinds import BY_THE_BAR, STOP_LIMITS, STOPS
 from bt_margin.broker.preview import Preview
 from bt_margin.broker.refusal import finite_number, positive_number
-from bt_margin.broker.volatility import average_true_range
+from bt_margin.broker.volatility import RollingTrueRange
 from bt_margin.core.errors import ParameterError
 
 __all__ = [
@@ -103,18 +103,30 @@ class LiquidationDistance(_EntryGuard):
     ranges: float = 2.0
     period: int = 14
     beyond_stop: bool = True
+    _means: list[RollingTrueRange] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not finite_number("ranges", self.ranges) >= 0:
             raise ParameterError("ranges", self.ranges, "give 0 or more")
         _count("period", self.period)
 
+    def start(self, broker: Any) -> None:
+        """Begin a run."""
+        self._means = [RollingTrueRange(self.period) for _ in broker.feeds]
+
+    def act(self, broker: Any) -> None:
+        """Take the bars that strategies see next: orders come after them."""
+        for feed, mean in zip(broker.feeds, self._means, strict=True):
+            mean.follow(feed)
+
     def _objection(self, broker: Any, order: Any, preview: Preview) -> str | None:
         price, liquidation = entry_price(order), preview.liquidation_price
         if liquidation is None or _is_hedge(broker, order, preview):
             return None
         side = 1 if preview.size > 0 else -1
-        true_range = average_true_range(order.data, self.period, _bars_since(order))
+        true_range = self._means[broker.feeds.index(order.data)].whole_mean
         distance = (price - liquidation) * side
         if true_range is not None and distance < self.ranges * true_range:
             return (
@@ -131,12 +143,6 @@ class LiquidationDistance(_EntryGuard):
         if (liquidation - stop) * side >= 0:
             return f"liquidation at {liquidation:g} comes before the stop at {stop:g}"
         return None
-
-
-def _bars_since(order: Any) -> int:
-    """How many bars back the strategy's last bar lies: the present one is not over."""
-    is_new = order.data.datetime[0] > order.created.dt
-    return int(is_new or order.broker.p.coo)
 
 
 def _is_hedge(broker: Any, order: Any, preview: Preview) -> bool:

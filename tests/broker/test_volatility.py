@@ -6,7 +6,9 @@ import backtrader as bt
 import pytest
 
 import bt_margin
+from bt_margin import guards, sizers
 from bt_margin.broker.volatility import RollingTrueRange, average_true_range
+from bt_margin.core.errors import ParameterError
 
 from .conftest import candles
 
@@ -20,12 +22,16 @@ class Both(bt.Strategy):
     """Writes down both answers at each bar."""
 
     def __init__(self) -> None:
-        self.rolling = RollingTrueRange(self.data, 2)
+        self.rolling = RollingTrueRange(2)
         self.answers: list[tuple[float | None, float]] = []
 
     def next(self) -> None:
-        self.rolling.follow()
-        self.answers.append((average_true_range(self.data, 2), self.rolling.mean))
+        self.rolling.follow(self.data)
+        back, mean = average_true_range(self.data, 2), self.rolling.mean
+        self.answers.append((back, mean))
+        whole = self.rolling.whole_mean
+        assert (whole is None) is (back is None)
+        assert whole in (None, mean)
 
 
 def test_by_hand_and_alike() -> None:
@@ -39,3 +45,35 @@ def test_by_hand_and_alike() -> None:
     assert answers[1] == (None, (2 + 2) / 2)
     for answer, mean in zip(answers[2:], [3, 4.5, 4], strict=True):
         assert answer == pytest.approx((mean, mean))
+
+
+def guarded(exactbars: int) -> Any:
+    """What a guard did, and what became of the account."""
+    sol = bt_margin.sample_market().between("2025-03-04 12:00", "2025-03-05")
+    cerebro = bt.Cerebro(stdstats=False, exactbars=exactbars)
+    cerebro.setbroker(bt_margin.IsolatedBroker(cash=10_000, leverage=50))
+    data = sol["SOLUSDT"]
+    cerebro.adddata(bt_margin.PerpData(dataname=data.trade, mark=data.mark))
+    cerebro.addstrategy(bt.strategies.MA_CrossOver, fast=3, slow=8)
+    cerebro.addsizer(sizers.FixedFraction)
+    guards.attach(cerebro, guards.LiquidationDistance(ranges=4))
+    broker = cerebro.run()[0].broker
+    actions = [str(action) for action in broker.guard_actions]
+    assert any("refused" in action for action in actions)
+    return actions, broker.getvalue()
+
+
+@pytest.mark.parametrize("exactbars", [1, -1, -2])
+def test_a_guard_needs_no_bars_kept(exactbars: int) -> None:
+    assert guarded(exactbars) == guarded(0)
+
+
+def test_a_sizer_that_looks_back_needs_the_bars() -> None:
+    data = bt_margin.sample_market().between("2025-03-04", "2025-03-05")["SOLUSDT"]
+    cerebro = bt.Cerebro(stdstats=False, exactbars=1)
+    cerebro.setbroker(bt_margin.IsolatedBroker(cash=10_000, leverage=50))
+    cerebro.adddata(bt_margin.PerpData(dataname=data.trade))
+    cerebro.addstrategy(bt.strategies.MA_CrossOver, fast=3, slow=8)
+    cerebro.addsizer(sizers.VolatilityMargin)
+    with pytest.raises(ParameterError, match="exactbars=-1 or 0"):
+        cerebro.run()
