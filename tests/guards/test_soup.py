@@ -89,7 +89,7 @@ def test_all_guards_together_stand_anything(
             guards.DailyLossCap(0.3),
             guards.MarginRatioCap(0.3),
             guards.LiquidationDistance(ranges=0.5, period=3),
-            guards.MarginCap(0.25),
+            guards.MarginCap(0.15),
             guards.TopUp(at_ratio=0.2, share=0.2, times=2),
             guards.PullBack(),
             guards.ReduceBefore(at_ratio=0.15 if mode == "isolated" else 0.01),
