@@ -379,7 +379,7 @@ class Doing:
 
 
 ADA = (("ADA", 1.0), ("BTC", 100.0))
-COINS = (("BTC", 50_000.0), ("ETH", 2_500.0))
+COINS = (("BTCUSD", 50_000.0), ("BTC/USD:BTC", 50_000.0))  # settled in one coin
 CASES = {
     "the textbook": Case(),
     "the textbook in hedge mode": Case(hedge=True),
