@@ -6,6 +6,9 @@
 * Contracts are small: XBTUSD is worth 1 USD (inverse), XBTUSDT 0.000001 XBT, ETHUSDT
   0.00001 ETH, LTCUSDT 0.0001 LTC, XRPUSDT and ADAUSDT 0.01 coins; give it as
   ``contract_size``. Bitcoin is XBT in its symbols.
+* A quanto contract is a linear one whose contract size is in its settle currency for
+  each unit of price: ETHUSD, settled in XBT, 0.000001 XBT for each USD; its tiers have
+  to be given, in XBT.
 * Liquidation: orders of that contract are cancelled; a position above the base limit
   is brought one step down in the market; otherwise all of it is taken over at the
   bankruptcy price, and what is left of its margin with it.
@@ -93,7 +96,8 @@ BITMEX = Venue(
         "copies of the instrument endpoint, 2025-01-30 and 2026-05-21",
     ),
     unverified=(
-        "quanto contracts (ETHUSD and others settled in XBT) are not modelled",
+        "the multiplier of ETHUSD (quanto) is general knowledge, and no risk limits of"
+        " quanto contracts are here: give tiers",
         "the risk limits go on for 20 tiers; how far the venue lets them go was not"
         " found, and a trader had to ask for them by hand",
         "ADA: its highest leverage of 33.3 is known, limit and step are those of the"

@@ -10,6 +10,7 @@ from bt_margin.core.account import Account
 from bt_margin.core.liquidation import Cause
 from bt_margin.core.liquidator import liquidate
 from bt_margin.core.policy import OrderScope
+from bt_margin.core.position import Position
 from bt_margin.core.tiers import TierTable
 
 Hold = Callable[..., Account]
@@ -123,3 +124,17 @@ def test_a_position_within_its_base_limit_is_taken_at_bankruptcy(hold: Hold) -> 
 def test_orders_of_the_symbol_go_and_funding_is_at_4_12_and_20() -> None:
     assert BITMEX.liquidation.cancel is OrderScope.SYMBOL
     assert (BITMEX.first_funding_hour, BITMEX.funding_hours) == (4, 8)
+
+
+def test_a_quanto_contract_is_linear_in_its_settle_currency() -> None:
+    # 10,000 contracts of 0.000001 XBT for each USD: 20 XBT at 2,000, 0.01 XBT a dollar.
+    # 1 XBT of margin less 1 % of 20 at entry may be lost: 0.8 XBT, or 80 dollars.
+    tiers = TierTable.flat(0.01, 50)
+    contract = BITMEX.contract("ETHUSD", tiers, contract_size=0.000001)
+    position = Position(contract, 10_000, 2_000, leverage=20)
+    assert position.entry_notional == pytest.approx(20)
+    assert position.unrealized_pnl(2_100) == pytest.approx(1)
+    account = Account(1)
+    account.put(position, account.shared)
+    price = account.liquidation_price("ETHUSD", lambda _: 2_000)
+    assert price == pytest.approx(1_920)
