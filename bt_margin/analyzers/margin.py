@@ -101,6 +101,7 @@ class Margin(bt.Analyzer):
         # With others on the account the order of the fills inside a bar is not known.
         self._knows_fills = len(broker.cerebro.runningstrats) == 1
         self._follower = Follower(broker, int(self.p.atr_period))
+        broker.keep_awake()  # it asks at every bar
 
     def notify_fund(self, *amounts: float) -> None:
         """Take the value as Backtrader's analyzers do: before the strategy acts."""

@@ -245,6 +245,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     def terms(self, data: Any) -> Terms:
         """Contract, leverage, mode and fees of a feed as they stand."""
+        self._wake()
         data = self._instruments.leader(data)
         comminfo = self.getcommissioninfo(data)
         terms = self._terms.get(data)
@@ -351,6 +352,9 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     def add_guard(self, guard: Guard) -> None:
         """Let a guard watch over the run; see `bt_margin.guards`."""
         self.guards.append(guard)
+        if self._is_running:
+            self._watch.forget()
+            guard.start(self)
 
     def note_guard(self, guard: Guard, data: Any, what: str, why: str) -> None:
         """Put on record, and into the log, what a guard did."""
@@ -376,6 +380,16 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         super().set_fund_history(fund)
 
     # Cash and value
+
+    @property
+    def cash(self) -> float:
+        """Backtrader's attribute: what `get_cash` gave at the last bar looked at."""
+        self._wake()
+        return self._cash
+
+    @cash.setter
+    def cash(self, cash: float) -> None:
+        self._cash = cash
 
     def get_cash(self) -> float:
         """Available balance: what a new order may use."""

@@ -44,6 +44,7 @@ class Acting:
     mark_of_symbol: Any
     live_orders: Any
     _walk: Any
+    _watch: Any
     _desk: Any
     _is_running: bool
     _chosen_leverage: Any
@@ -317,6 +318,7 @@ class Acting:
                 "the run has not begun: before it, give leverage= and margin_mode= to"
                 " the broker or to PerpCommission"
             )
+        self._watch.forget()
 
     def _allow(self, what: str, *, allowed: bool) -> None:
         """Refuse what the venue does not allow."""

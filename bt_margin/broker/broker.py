@@ -127,10 +127,15 @@ class MarginBroker(FillingBroker):
         self._reporter.tell(self._aftermath.warnings())
         self._watch.set()
 
-    def look(self) -> None:
-        """Look at the bar of the moment, in which nothing happened."""
-        self._open_bar()
-        self._walk_calmly()
+    def look(self, *, is_new: bool) -> None:
+        """Look at the bar of the moment, in which nothing happened.
+
+        Args:
+            is_new: whether it has not been caught up with yet.
+        """
+        if is_new:
+            self._open_bar()
+            self._walk_calmly()
         self._get_value()
 
     def catch_up(self, lengths: Sequence[int]) -> None:
@@ -148,8 +153,10 @@ class MarginBroker(FillingBroker):
         if not caught:
             return
         bar, paths = self._finest(caught)
-        for leader in self._instruments.leaders:  # of symbols without a position
-            self._instruments[leader].stamps_before(bar.end)
+        for leader in self._instruments.leaders:
+            missed = self._instruments[leader].stamps_before(bar.end)
+            if missed and self.is_held(leader):
+                raise InvariantError(f"a stamp was slept through: {missed}")
         self._deleveragings = [d for d in self._deleveragings if d[0] >= bar.end]
         length = utc(bar.end) - utc(bar.start)
         self._walk.open_bar(utc(bar.start), length, paths)

@@ -11,7 +11,7 @@ from bt_margin.core.path import BarPath, Polyline
 
 from .series import EPOCH_DAY, Bar, CandleSeries, FundingSeries, mark_path
 
-__all__ = ["DAY_MS", "Instrument", "Stamp", "utc"]
+__all__ = ["DAY_MS", "Instrument", "Stamp", "day_number", "utc"]
 
 DAY_MS = 86_400_000
 
@@ -19,6 +19,11 @@ DAY_MS = 86_400_000
 def utc(milliseconds: float) -> datetime:
     """A moment from milliseconds since 1970."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+def day_number(moment: float) -> float:
+    """Backtrader's number of a moment (ms since 1970; infinite: never)."""
+    return EPOCH_DAY + moment / DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,7 @@ class Instrument:
 
     def number_of(self, moment: float) -> float:
         """The Backtrader number of the bar that ends at a moment (ms)."""
-        stamp = moment - self._length if self._opens_at_time else moment
-        return EPOCH_DAY + stamp / DAY_MS
+        return day_number(moment - self._length if self._opens_at_time else moment)
 
     def catch_up(self, ago: int) -> None:
         """Take a bar that was slept through, ``ago`` bars before the feed's present."""

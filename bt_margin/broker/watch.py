@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bt_margin.core.wallet import Wallet
 
 from .feed import PerpData
-from .instrument import Instrument
+from .instrument import Instrument, day_number
 
 __all__ = ["Watch"]
 
@@ -69,27 +69,39 @@ class Watch:
     def __init__(self, broker: Any) -> None:
         self._broker = broker
         self._bounds: list[_Bound] | None = None
+        self._entries = 0  # of the ledger, when the bounds were found
+        self._due = inf  # the number of the first bar under other rules of the venue
         self._lines: list[Any] = []
+        self._times: list[Any] = []
         self._before: list[int] = []
         self._now: list[int] = []
         self.is_asleep = False
         self.is_off = False
+
+    def forget(self) -> None:
+        """Look at the next bar whatever it is: something was changed."""
+        self._bounds = None
 
     def sleeps(self) -> bool:
         """Whether the bar of the moment needs no look; it is slept through then."""
         broker, bounds = self._broker, self._bounds
         if bounds is None:
             return False
-        if broker.submitted or broker.pending or broker._toactivate:
+        # Whoever moves money since the bounds were found leaves an entry.
+        is_touched = len(broker.ledger) != self._entries
+        if is_touched or broker.submitted or broker.pending or broker._toactivate:
             self._bounds = None
             return False
-        for bound in bounds:
-            if not bound.is_calm():
-                return False
-        self._before = self._now
-        self._now = [line.lencount for line in self._lines]
+        if self._due < inf and any(time[0] >= self._due for time in self._times):
+            return False
+        if not all(bound.is_calm() for bound in bounds):
+            return False
+        self._before, self._now = self._now, self._lengths()
         self.is_asleep = True
         return True
+
+    def _lengths(self) -> list[int]:
+        return [line.lencount for line in self._lines]
 
     def wake_before(self) -> None:
         """Look at the last bar slept through: the one of the moment comes after it."""
@@ -98,11 +110,17 @@ class Watch:
             self._broker.catch_up(self._now)
 
     def wake(self) -> None:
-        """Look at the bar of the moment, which was slept through."""
-        if self.is_asleep:
-            self.is_asleep = False
-            self._broker.catch_up(self._before)
-            self._broker.look()
+        """Look at the bar that was slept through last.
+
+        Where the feeds have gone on and the broker has not (cheating on open), what is
+        asked is how things stood at the end of that bar.
+        """
+        if not self.is_asleep:
+            return
+        self.is_asleep = False
+        has_gone_on = self._lengths() != self._now
+        self._broker.catch_up(self._now if has_gone_on else self._before)
+        self._broker.look(is_new=not has_gone_on)
 
     def set(self) -> None:
         """Find the bounds of the bars to come, once a bar is done."""
@@ -114,12 +132,15 @@ class Watch:
             return
         if not self._lines:
             self._lines = [data.lines[0] for data in broker.feeds]
-        self._now = [line.lencount for line in self._lines]
+            self._times = [data.lines.datetime for data in broker.feeds]
+        self._now, self._entries = self._lengths(), len(broker.ledger)
         if not all(_is_steady(broker.instrument(data)) for data in broker.feeds):
             return
+        self._due = day_number(broker.next_date)
         if not broker.account.positions:
             self._bounds = []
-        elif not broker.hears_warnings:
+        # Of several feeds one may stand still while time goes on without it.
+        elif not broker.hears_warnings and len(broker.feeds) == 1:
             self._bounds = self._of_positions()
 
     def _of_positions(self) -> list[_Bound] | None:

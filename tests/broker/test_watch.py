@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("mode", ["isolated", "cross"])
 class Quiet(bt.Strategy):
     """Leaves cash and value alone unless orders or trades are to be told of."""
 
-    params = (("seed", 1), ("every", 17), ("asks", 0.0), ("share", 0.3))
+    params: Any = (("seed", 1), ("every", 17), ("asks", 0.0), ("share", 0.3))
 
     def __init__(self) -> None:
         self.rng = random.Random(self.p.seed)
@@ -174,7 +174,7 @@ def test_nothing_is_missed(mode: str, symbols: int, seed: int) -> None:
     asleep = run(feeds, mode, awake=False, **words)
     awake = run(feeds, mode, awake=True, **words)
     assert outcome(asleep) == outcome(awake)
-    assert asleep.slept[0] > 5
+    assert asleep.slept[0] > (20 if symbols == 1 else 0)
     assert awake.slept[0] == 0
 
 
@@ -225,3 +225,151 @@ def test_a_stamp_is_paid_by_who_holds_then(mode: str) -> None:
     paid = [(event.time.hour, event.payment) for event in broker.fundings]
     assert paid == [(8, pytest.approx(-10)), (16, pytest.approx(-10))]
     assert slept[0] >= 20
+
+
+# What is done between bars, or by other clocks
+
+
+class Plan(Quiet):
+    """Does what its plan says at a bar."""
+
+    params: Any = (("plan", None), ("early", None))
+
+    def next_open(self) -> None:
+        if self.p.early and len(self) in self.p.early:
+            self.asked.append(self.broker.getvalue())
+            self.p.early[len(self)](self)
+
+    def next(self) -> None:
+        if len(self) in self.p.plan:
+            self.p.plan[len(self)](self)
+
+
+def planned(
+    frames: Any, mode: str, plan: Any, *, awake: bool, leverage: float, **words: Any
+) -> Any:
+    """A run of a plan; frames are those of the feeds, by name."""
+    early = words.pop("early", None)
+    cerebro = bt.Cerebro(stdstats=False, cheat_on_open=early is not None)
+    broker: Any = bt_margin.MarginBroker(
+        cash=10_000.0, margin_mode=mode, leverage=leverage
+    )
+    scheme: Any = bt_margin.PerpCommission
+    broker.addcommissioninfo(scheme(maker_fee_rate=0, taker_fee_rate=0))
+    cerebro.setbroker(broker)
+    for name, frame in frames.items():
+        cerebro.adddata(bt_margin.PerpData(**frame), name=name)
+    cerebro.addstrategy(Plan, plan=plan, early=early)
+    if awake:
+        start = broker.start
+
+        def start_awake() -> None:
+            start()
+            broker.keep_awake()
+
+        broker.start = start_awake
+    slept = count_sleep(broker)
+    strategy = cerebro.run()[0]
+    strategy.slept = slept
+    return strategy
+
+
+def buy(size: float) -> Any:
+    return lambda s: s.buy(data=s.datas[0], size=size)
+
+
+CALM_THEN_FALL = [100.0] * 12 + [100.0 - n for n in range(1, 25)] + [76.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "leverage", "size", "act"),
+    [
+        pytest.param(
+            *("cross", 50.0, 50, lambda s: s.broker.add_cash(-9_700)), id="withdraws"
+        ),
+        pytest.param(*("cross", 50.0, 50, lambda s: s.broker.setcash(300)), id="sets"),
+        pytest.param(
+            *("isolated", 3.0, 50, lambda s: s.broker.set_leverage(s.data, 50)),
+            id="raises the leverage",
+        ),
+    ],
+)
+def test_what_a_strategy_takes_away_is_looked_at(
+    mode: str, leverage: float, size: float, act: Any
+) -> None:
+    frames = {"BTC": {"dataname": candles([(p,) * 4 for p in CALM_THEN_FALL])}}
+    plan = {2: buy(size), 7: act}
+    asleep, awake = (
+        planned(frames, mode, plan, awake=is_awake, leverage=leverage)
+        for is_awake in (False, True)
+    )
+    assert len(awake.broker.liquidations) == 1
+    assert outcome(asleep) == outcome(awake)
+    assert asleep.slept[0] > 0
+
+
+def test_removed_margin_is_looked_at() -> None:
+    frames = {"BTC": {"dataname": candles([(p,) * 4 for p in CALM_THEN_FALL])}}
+    plan = {
+        2: buy(50),
+        4: lambda s: s.broker.add_margin(s.data, 4_000),
+        10: lambda s: s.broker.remove_margin(s.data, s.broker.max_removable(s.data)),
+    }
+    asleep, awake = (
+        planned(frames, "isolated", plan, awake=is_awake, leverage=50.0)
+        for is_awake in (False, True)
+    )
+    assert len(awake.broker.liquidations) == 1
+    assert outcome(asleep) == outcome(awake)
+
+
+@BOTH
+def test_stamps_in_a_gap_of_the_held_feed_are_paid(mode: str) -> None:
+    # A has no bars from 06:00 to 20:00, B has: 08:00 and 16:00 are due all the same.
+    whole = candles([(100.0,) * 4] * 30)
+    stamps = pd.date_range("2024-01-01", periods=4, freq="8h")
+    funding = pd.DataFrame({"funding_rate": 0.01}, index=stamps)
+    gap = pd.concat([whole.iloc[:6], whole.iloc[20:]])
+    for frames in (
+        {"A": {"dataname": gap, "funding": funding}, "B": {"dataname": whole}},
+        {"A": {"dataname": gap, "funding": funding}},
+    ):
+        runs = [
+            planned(frames, mode, {2: buy(10)}, awake=is_awake, leverage=5.0)
+            for is_awake in (False, True)
+        ]
+        assert outcome(runs[0]) == outcome(runs[1])
+        paid = [event.time.hour for event in runs[0].broker.fundings]
+        assert paid[:2] == [8, 16]
+
+
+@BOTH
+def test_a_slow_feed_whose_times_are_closes_pays_its_stamps(mode: str) -> None:
+    fast = candles([(100.0,) * 4] * 72)
+    fast.index = fast.index + pd.Timedelta("1h")
+    slow = candles([(100.0,) * 4] * 3, every="1D", start="2024-01-02")
+    stamps = pd.date_range("2024-01-01", periods=9, freq="8h")
+    funding = pd.DataFrame({"funding_rate": 0.001}, index=stamps)
+    frames = {
+        "A": {"dataname": slow, "funding": funding, "bar_time": "close"},
+        "B": {"dataname": fast, "bar_time": "close"},
+    }
+    plan = {1: buy(10)}
+    runs = [
+        planned(frames, mode, plan, awake=is_awake, leverage=5.0)
+        for is_awake in (False, True)
+    ]
+    assert outcome(runs[0]) == outcome(runs[1])
+
+
+@BOTH
+def test_cheating_on_open_sees_no_close_ahead(mode: str) -> None:
+    prices = [100.0 + n * 0.3 for n in range(30)]
+    frames = {"BTC": {"dataname": candles([(p,) * 4 for p in prices])}}
+    early = {n: (lambda s: None) for n in range(2, 28)} | {9: buy(5)}
+    runs = [
+        planned(frames, mode, {}, awake=is_awake, leverage=5.0, early=dict(early))
+        for is_awake in (False, True)
+    ]
+    assert outcome(runs[0]) == outcome(runs[1])
+    assert runs[0].asked == runs[1].asked
