@@ -174,7 +174,7 @@ def test_nothing_is_missed(mode: str, symbols: int, seed: int) -> None:
     asleep = run(feeds, mode, awake=False, **words)
     awake = run(feeds, mode, awake=True, **words)
     assert outcome(asleep) == outcome(awake)
-    assert asleep.slept[0] > (20 if symbols == 1 else 0)
+    assert asleep.slept[0] > 20 or symbols > 1  # with several, only while flat
     assert awake.slept[0] == 0
 
 
