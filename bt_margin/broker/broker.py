@@ -62,7 +62,8 @@ class MarginBroker(FillingBroker):
         warning_ratio: margin ratio at which ``notify_margin_warning`` is called, once
             for each time it is reached.
         accelerate: run the bars in a loop that does the same in less time, see
-            `bt_margin.accelerate`; ``False``: in Backtrader's.
+            `bt_margin.accelerate`, and sleep through those in which nothing can
+            happen; ``False``: Backtrader's own loop, and a look at every bar.
 
     Attributes:
         account: wallets, positions and ledger of the run.

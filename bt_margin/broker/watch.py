@@ -63,7 +63,8 @@ class Watch:
 
     Attributes:
         is_asleep: whether the bar of the moment was not read.
-        is_off: whether something looks at every bar, so that sleeping costs more.
+        is_off: whether every bar is looked at: asked for, or since something does
+            that anyway.
     """
 
     def __init__(self, broker: Any) -> None:
@@ -76,7 +77,7 @@ class Watch:
         self._before: list[int] = []
         self._now: list[int] = []
         self.is_asleep = False
-        self.is_off = False
+        self.is_off = not broker.p.accelerate
 
     def forget(self) -> None:
         """Look at the next bar whatever it is: something was changed."""
