@@ -208,9 +208,11 @@ REAL_SETS = sorted(REAL.glob("binance*")) if REAL.is_dir() else []
 def test_each_strategy_does_the_same_on_real_candles(
     pictures: Any, path: Path, folder: Path
 ) -> None:
-    frames = real_frames(folder, 5_000)
+    frames = real_frames(folder, 3_000)
     if not frames:
         pytest.skip(f"{folder.name} holds no candles of trades")
+    if path.stem == "pair_trade" and len(frames) < 2:
+        pytest.skip(f"{folder.name} holds one symbol")
     for mode in ("isolated", "cross"):
         check_strategy(pictures, path, frames, mode)
 
