@@ -152,7 +152,7 @@ class Acting:
         Raises:
             ControlError: the venue does not do that.
         """
-        self._require_run()
+        self._require_change()
         allowed = self.venue.controls.auto_margin
         self._allow("automatic margin", allowed=allowed or not rule)
         contract = self.terms(data).contract
@@ -176,7 +176,7 @@ class Acting:
             ControlError: the venue does not allow it as things stand.
             ParameterError: not a number above 0, or above the tier's bound.
         """
-        self._require_run()
+        self._require_change()
         setting = positive_number("leverage", leverage)
         leader, controls = self.leader(data), self.venue.controls
         before = self._chosen_leverage.get(leader)
@@ -289,7 +289,7 @@ class Acting:
             ControlError: a position is open, or orders rest where the venue minds.
             ParameterError: not ``"isolated"`` or ``"cross"``, or not offered.
         """
-        self._require_run()
+        self._require_change()
         if mode not in tuple(MarginMode):
             fix = "give one of " + ", ".join(MarginMode)
             raise ParameterError("mode", mode, fix)
@@ -318,6 +318,10 @@ class Acting:
                 "the run has not begun: before it, give leverage= and margin_mode= to"
                 " the broker or to PerpCommission"
             )
+
+    def _require_change(self) -> None:
+        """Before what leaves no entry in the ledger and yet changes the next bar."""
+        self._require_run()
         self._watch.forget()
 
     def _allow(self, what: str, *, allowed: bool) -> None:

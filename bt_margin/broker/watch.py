@@ -145,19 +145,11 @@ class Watch:
             self._bounds = self._of_positions()
 
     def _of_positions(self) -> list[_Bound] | None:
-        """Bounds of every held feed; ``None``: one of them has to be looked at."""
-        broker, bounds = self._broker, []
-        for wallet, held in broker.account.wallets().items():
-            move = self._safe_move(wallet)
-            for position in held if move else ():
-                symbol = position.contract.symbol
-                data = broker.data_of_symbol(symbol)
-                bound = self._bound(data, broker.mark_of_symbol(symbol), move)
-                bounds.append(bound)
-            if not move:
-                return None
-        found = [bound for bound in bounds if bound is not None]
-        return found if len(found) == len(bounds) else None
+        """Bounds of the only feed; ``None``: it has to be looked at."""
+        broker = self._broker
+        move = min(map(self._safe_move, broker.account.wallets()))
+        bound = self._bound(broker.feeds[0], move) if move else None
+        return None if bound is None else [bound]
 
     def _safe_move(self, wallet: Wallet) -> float:
         """The largest of the moves that the wallet survives in every direction."""
@@ -175,17 +167,17 @@ class Watch:
                 return move
         return 0.0
 
-    def _bound(self, data: Any, mark: float, move: float) -> _Bound | None:
+    def _bound(self, data: Any, move: float) -> _Bound | None:
         """The bounds of one feed; ``None``: its bars tell more than their prices."""
         broker, instrument = self._broker, self._broker.instrument(data)
-        alone = sum(broker.leader(other) is data for other in broker.feeds) == 1
         plain = isinstance(data, PerpData) and not instrument.has_detail
         marks = instrument.marks
         coarse = marks is None or (
             instrument.bar and marks.length >= instrument.bar.length
         )
-        if not (alone and plain and coarse) or broker.terms(data).bears_interest:
+        if not (plain and coarse) or broker.terms(data).bears_interest:
             return None
+        mark = broker.mark(data)
         least, most = mark * (1 - move), mark * (1 + move)
         candle = broker.coarse_candle(data)
         if candle is not None and not least < candle[1] <= candle[2] < most:

@@ -6,12 +6,9 @@ from enum import StrEnum
 from .errors import ParameterError
 from .number import Number
 from .size_tiers import SizeTiers
-from .tiers import TierTable
+from .tiers import NO_MAINTENANCE, TierTable
 
 __all__ = ["Basis", "Contract", "position_key"]
-
-
-_NO_MAINTENANCE = TierTable.flat(0, 1)
 
 
 class Basis(StrEnum):
@@ -82,7 +79,7 @@ class Contract:
 
         A fee that is reserved for the close at that price stays reserved (Bybit).
         """
-        return replace(self, tiers=_NO_MAINTENANCE, closing_fee_rate=0)
+        return replace(self, tiers=NO_MAINTENANCE, closing_fee_rate=0)
 
     def tiers_of(self, size: Number) -> TierTable:
         """The tiers by notional that hold for ``size`` contracts."""

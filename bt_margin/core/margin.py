@@ -13,7 +13,7 @@ from .contract import Basis, Contract
 from .errors import ParameterError
 from .number import Number
 from .size_tiers import SizeTiers
-from .tiers import Tier, TierTable
+from .tiers import NO_MAINTENANCE, Tier, TierTable
 
 __all__ = [
     "MarginSummary",
@@ -23,8 +23,6 @@ __all__ = [
     "maintenance_margin",
     "order_margin",
 ]
-
-_NO_MAINTENANCE = TierTable.flat(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def liquidation_price(
     bands = table.bands()
     if contract.maintenance_basis is Basis.ENTRY:
         budget -= table.maintenance_margin(contract.notional(size, entry_price))
-        bands = _NO_MAINTENANCE.bands()
+        bands = NO_MAINTENANCE.bands()
     elif (size > 0) is not inverse:
         # A falling price meets the tiers from the top where it lowers the notional.
         bands.reverse()
@@ -224,7 +222,7 @@ def bankruptcy_price(
         size,
         entry_price,
         wallet_balance=wallet_balance,
-        tiers=_NO_MAINTENANCE,
+        tiers=NO_MAINTENANCE,
         closing_fee_rate=closing_fee_rate,
         contract_size=contract_size,
         inverse=inverse,

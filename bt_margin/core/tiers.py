@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from .errors import TierError
 from .number import Number
 
-__all__ = ["Tier", "TierTable"]
+__all__ = ["NO_MAINTENANCE", "Tier", "TierTable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +189,7 @@ def _with_amounts(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
             amount = (below.maintenance_amount or 0) + tier.min_notional * step
         done.append(replace(tier, maintenance_amount=amount))
     return tuple(done)
+
+
+# The requirement at whose liquidation price a position is bankrupt.
+NO_MAINTENANCE = TierTable.flat(0, 1)

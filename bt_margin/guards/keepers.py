@@ -5,7 +5,7 @@ comes after it.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bt_margin.broker.refusal import positive_number
 from bt_margin.core.errors import ControlError, ParameterError
@@ -16,6 +16,15 @@ from bt_margin.core.wallet import MarginMode
 __all__ = ["PullBack", "ReduceBefore", "TopUp"]
 
 _DUST = 1e-6  # of a position's initial margin: less is not worth moving
+
+
+class _Held(NamedTuple):
+    """A position as a keeper sees it; ``margin`` is that of its wallet."""
+
+    data: Any
+    position: Position
+    margin: MarginSummary
+    is_isolated: bool
 
 
 class _Keeper:
@@ -33,20 +42,15 @@ class _Keeper:
         for position in list(broker.account.positions.values()):
             key = position.contract.key
             wallet = broker.account.wallet_of(key)
-            margin = broker.account.summary(wallet, broker.mark_of_symbol)
-            data = broker.data_of_symbol(position.contract.symbol)
-            is_isolated = broker.account.mode_of(key) is MarginMode.ISOLATED
-            self._keep(broker, data, position, margin, is_isolated=is_isolated)
+            held = _Held(
+                data=broker.data_of_symbol(position.contract.symbol),
+                position=position,
+                margin=broker.account.summary(wallet, broker.mark_of_symbol),
+                is_isolated=broker.account.mode_of(key) is MarginMode.ISOLATED,
+            )
+            self._keep(broker, held)
 
-    def _keep(
-        self,
-        broker: Any,
-        data: Any,
-        position: Position,
-        margin: MarginSummary,
-        *,
-        is_isolated: bool,
-    ) -> None:
+    def _keep(self, broker: Any, held: _Held) -> None:
         raise NotImplementedError
 
 
@@ -94,15 +98,8 @@ class TopUp(_Keeper):
         self._added = {key: sums for key, sums in self._added.items() if key in held}
         super().act(broker)
 
-    def _keep(
-        self,
-        broker: Any,
-        data: Any,
-        position: Position,
-        margin: MarginSummary,
-        *,
-        is_isolated: bool,
-    ) -> None:
+    def _keep(self, broker: Any, held: _Held) -> None:
+        data, position, margin, is_isolated = held
         if not is_isolated or margin.margin_ratio < self.at_ratio:
             return
         side = position.contract.leg or None
@@ -154,15 +151,8 @@ class PullBack(_Keeper):
         if broker.venue.controls.removal is None:
             raise ControlError(f"PullBack: {broker.venue.name} gives no margin back")
 
-    def _keep(
-        self,
-        broker: Any,
-        data: Any,
-        position: Position,
-        margin: MarginSummary,
-        *,
-        is_isolated: bool,
-    ) -> None:
+    def _keep(self, broker: Any, held: _Held) -> None:
+        data, position, margin, is_isolated = held
         mark = broker.mark(data)
         if not is_isolated or position.unrealized_pnl(mark) <= 0:
             return
@@ -207,15 +197,8 @@ class ReduceBefore(_Keeper):
         """Begin a run."""
         self._sent = {}
 
-    def _keep(
-        self,
-        broker: Any,
-        data: Any,
-        position: Position,
-        margin: MarginSummary,
-        *,
-        is_isolated: bool,  # noqa: ARG002
-    ) -> None:
+    def _keep(self, broker: Any, held: _Held) -> None:
+        data, position, margin, _ = held
         contract, is_long = position.contract, position.size > 0
         # On a slower feed the orders of an earlier bar may still wait.
         is_waiting = any(order.alive() for order in self._sent.get(contract.key, ()))

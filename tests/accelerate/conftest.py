@@ -25,7 +25,7 @@ Picture = dict[str, Any]
 
 
 def load(path: Path) -> Any:
-    """A module by its path: test modules cannot import each other."""
+    """A module of another folder of tests, by its path."""
     name = f"accelerate_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -191,7 +191,7 @@ def add_lookers(cerebro: Any) -> None:
 
 @pytest.fixture(scope="session")
 def pictures() -> Any:
-    """This module: test modules cannot import from here."""
+    """This module."""
     return sys.modules[__name__]
 
 

@@ -591,7 +591,7 @@ WILD_SCRIPTS: dict[str, Script] = {
 }
 
 
-# Fixtures: test modules cannot import from here
+# Fixtures
 
 
 @pytest.fixture(scope="session", name="record")

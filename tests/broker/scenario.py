@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import backtrader as bt
 import pandas as pd
+import pytest
 
 import bt_margin
 
@@ -18,6 +19,12 @@ BROKERS = {
     "isolated": bt_margin.IsolatedBroker,
     "cross": bt_margin.CrossBroker,
 }
+BOTH = tuple(BROKERS)
+
+
+def approx(value: Any) -> Any:
+    """Equal but for float rounding: money is compared to the cent and beyond."""
+    return pytest.approx(value, rel=1e-12, abs=1e-9)
 
 
 def flat(price: float) -> Bar:

@@ -9,11 +9,8 @@ inverse accounts. After every bar:
 * `getvalue` is what the wallets hold and what is unrealized
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -25,25 +22,8 @@ from hypothesis import strategies as st
 import bt_margin
 from bt_margin.core.policy import FractionStep, LiquidationPolicy, Settlement
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH
 
 EXAMPLES = settings(
     max_examples=15,

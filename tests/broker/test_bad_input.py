@@ -1,9 +1,6 @@
 """Input that cannot be meant: each raises an error with the place, value and fix."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,21 +15,8 @@ from bt_margin.core.errors import (
     UnknownNameError,
 )
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
+from . import scenario as s
+from .scenario import BOTH
 
 NAN = float("nan")
 FLAT = [s.flat(100)] * 4

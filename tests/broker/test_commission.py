@@ -1,8 +1,5 @@
 """Commission schemes: whose fees, leverage, contract and margin mode hold."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -11,25 +8,8 @@ import pytest
 import bt_margin
 from bt_margin.core.errors import ParameterError
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = [s.flat(100)] * 5
 BUY = s.send("buy", 10)
@@ -326,8 +306,8 @@ def test_a_mixed_account(mode: str, other: str) -> None:
     def ask(strategy: Any) -> None:
         modes.extend(strategy.broker.margin_mode_of(data) for data in strategy.datas)
 
-    plan = {0: [s.send("buy", 100), s.send("buy", 100, "b", data="B")], 1: [ask]}
-    result = s.run(feeds, plan, broker)
+    pair = [s.send("buy", 100), s.send("buy", 100, "b", data="B")]
+    result = s.run(feeds, {0: pair, 1: [ask]}, broker)
     assert modes == [other, mode]
     assert [event.symbol for event in result.liquidations] == [isolated]
     assert result.liquidations[0].wallet == f"isolated:{isolated}"

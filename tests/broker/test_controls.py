@@ -4,37 +4,18 @@
 100: margin 100, fee 0.50, maintenance 5. Cash 1,000: 899.50 stay in the shared wallet.
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import backtrader as bt
 import pytest
 
 import bt_margin
 from bt_margin.core.adjust import AutoMargin, RemovalRule
 from bt_margin.venues import Controls
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import approx
 
 FLAT = s.flat(100)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 100 in bar 1
@@ -511,7 +492,7 @@ def test_the_mode_of_an_account_changes_for_every_symbol_or_for_none() -> None:
 # Before the first bar, before the run, and with stock accounting
 
 
-class SetsAtStart(s.Recorder):  # type: ignore[name-defined]
+class SetsAtStart(s.Recorder):
     """Sets leverage and mode in ``start``."""
 
     def start(self) -> None:
@@ -521,7 +502,7 @@ class SetsAtStart(s.Recorder):  # type: ignore[name-defined]
 
 @pytest.mark.parametrize("runonce", [True, False])
 def test_leverage_and_mode_can_be_set_in_start(runonce: bool) -> None:
-    cerebro = s.bt.Cerebro(stdstats=False, runonce=runonce)
+    cerebro = bt.Cerebro(stdstats=False, runonce=runonce)
     cerebro.setbroker(broker())
     cerebro.adddata(s.perp([*CALM, FLAT]))
     cerebro.addstrategy(SetsAtStart, plan={0: [LONG]})

@@ -4,12 +4,9 @@ Bars are of 8 hours from 2024-01-01: bars 0 to 2 are the first day, bar 3 begins
 second. 10 from 100 at 10x: margin 100, taker fee 0.50, maintenance 0.5 % (5).
 """
 
-import importlib.util
 import logging
-import sys
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,25 +17,8 @@ from bt_margin.core.policy import LiquidationPolicy, Settlement
 from bt_margin.core.wallet import FundingSource
 from bt_margin.venues import Controls, Revision
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(100)
 LONG = s.send("buy", 10)

@@ -4,10 +4,7 @@
 charges no fee.
 """
 
-import importlib.util
-import sys
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -16,25 +13,8 @@ import pytest
 import bt_margin
 from bt_margin.core.deleveraging import DeleveragingEvent
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(100)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 100 in bar 1
@@ -187,11 +167,11 @@ def test_orders_of_the_bar_know_what_was_closed(mode: str) -> None:
 
 
 def test_a_feed_can_be_named_by_its_clone() -> None:
-    cerebro = s.bt.Cerebro(stdstats=False)
+    cerebro = bt.Cerebro(stdstats=False)
     cerebro.setbroker(scheduled("isolated", name="slow"))
     feed = s.perp(UP)
     cerebro.adddata(feed)
-    unit = s.bt.TimeFrame.Minutes
+    unit = bt.TimeFrame.Minutes
     cerebro.resampledata(feed, timeframe=unit, compression=60, name="slow")
     cerebro.addstrategy(s.Recorder, plan={0: [LONG]})
     result = cerebro.run()[0]

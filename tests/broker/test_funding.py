@@ -4,9 +4,6 @@ A payment is -size * mark * rate: + received, - paid. Bars last one hour from
 2024-01-01 00:00 unless a test says otherwise.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -15,25 +12,8 @@ import pytest
 
 import bt_margin
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 BUY = s.send("buy", 10)
 FEE = 10 * 100 * 0.0005  # of 10 bought at 100
@@ -409,7 +389,7 @@ def test_funding_that_was_carried_is_carried_once(mode: str) -> None:
 )
 def test_a_plain_feed(mode: str, bar_time: str, bar: int, mark: float) -> None:
     frame = s.candles([s.flat(100)] * 5)
-    naive = frame.set_index(frame.index.tz_localize(None))
+    naive = frame.tz_localize(None)
     feed = bt.feeds.PandasData(
         dataname=naive, name="A", timeframe=bt.TimeFrame.Minutes, compression=60
     )

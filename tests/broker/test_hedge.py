@@ -5,10 +5,7 @@ and 5 short from 100: margins 100 and 50, fees 0.50 and 0.25. At 105 the long ha
 50 and the short has lost 25.
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -17,25 +14,8 @@ import pytest
 import bt_margin
 from bt_margin.venues import PositionMode
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(100)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 100 in bar 1

@@ -5,33 +5,13 @@ coin; at 10x the margin is 0.002, the taker fee 0.00001, maintenance (0.5 % of t
 entry notional) 0.0001. At 40,000 a long has lost 0.005, at 62,500 it has won 0.004.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
 import pytest
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(50_000)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 50,000 in bar 1

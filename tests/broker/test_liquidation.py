@@ -6,35 +6,15 @@ margin of 1,000, a fee of 5, maintenance 50, and go at 100 - (1,000 - 50) / 100 
 Where the account holds margin and fee alone, cross has the same liquidation price.
 """
 
-import importlib.util
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bt_margin
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 CALM = [s.flat(100), s.flat(100)]  # an order of bar 0 fills at 100 in bar 1
 LONG = s.send("buy", 100)
@@ -504,7 +484,7 @@ def test_deposits_after_a_wipe() -> None:
         shares.append((strategy.broker.fundshares, strategy.broker.fundvalue))
 
     bars = [*CALM, (100, 100, 80, 80), *[s.flat(100)] * 4, s.flat(110)]
-    plan = {
+    plan: s.Plan = {
         0: [LONG],
         3: [deposit],
         4: [deposit, look],
@@ -558,7 +538,7 @@ def test_the_broker_knows_the_prices_beforehand(mode: str) -> None:
             )
         )
 
-    plan = {0: [ask, LONG], 1: [ask], 2: [ask]}
+    plan: s.Plan = {0: [ask, LONG], 1: [ask], 2: [ask]}
     s.run([*CALM, s.flat(95)], plan, just_enough(mode))
     assert answers == [
         (None, None, 0),

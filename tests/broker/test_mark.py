@@ -4,8 +4,6 @@
 100 short at 109.5. Bars last one hour, the bar that matters begins at 02:00.
 """
 
-import importlib.util
-import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -15,27 +13,11 @@ import pytest
 
 import bt_margin
 
+from . import scenario as s
+from .scenario import BOTH, approx
+
 ROOT = Path(__file__).parents[2]
 HOURLY = ROOT.parent / "shared" / "data" / "binance_usdm_1h_2019_2026"
-
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
 
 
 def run(mode: str, side: str, bars: Any, mark: Any, **params: Any) -> Any:

@@ -5,37 +5,18 @@ a margin of 90, an opening fee of 0.45 and, closed at its bankruptcy price of 81
 of 0.405.
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import backtrader as bt
 import pytest
 
 import bt_margin
 from bt_margin.core.wallet import FundingSource
 from bt_margin.venues import OrderMarginRule
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(100)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 100 in bar 1
@@ -216,7 +197,7 @@ def test_what_is_no_venue(page: Any) -> None:
         bt_margin.IsolatedBroker(venue=page)
 
 
-class Buys(s.bt.Strategy):  # type: ignore[name-defined]
+class Buys(bt.Strategy):
     """Buys at its first bar."""
 
     params: Any = (("size", 1),)
@@ -228,10 +209,10 @@ class Buys(s.bt.Strategy):  # type: ignore[name-defined]
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_page_travels_to_other_processes(jobs: int) -> None:
-    cerebro = s.bt.Cerebro(stdstats=False, maxcpus=jobs)
+    cerebro = bt.Cerebro(stdstats=False, maxcpus=jobs)
     cerebro.setbroker(at_venue("isolated", taker_fee_rate=0.01))
     cerebro.adddata(s.perp([*CALM, FLAT]))
     cerebro.optstrategy(Buys, size=[1, 2])
-    cerebro.addanalyzer(s.bt.analyzers.DrawDown)
+    cerebro.addanalyzer(bt.analyzers.DrawDown)
     found = [run[0].analyzers.drawdown.get_analysis() for run in cerebro.run()]
     assert [one.max.moneydown for one in found] == approx([1, 2])

@@ -5,10 +5,7 @@ or 0.0002 n (maker). Bars stand at 100 unless a test says otherwise, so an order
 0 is checked and filled at 100.
 """
 
-import importlib.util
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -16,25 +13,8 @@ import pytest
 
 import bt_margin
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = [s.flat(100)] * 6
 TAKER, MAKER = 0.0005, 0.0002
@@ -55,7 +35,7 @@ def run_two(mode: str, plan: Any, **params: Any) -> Any:
 
 # Refused, with need, have and what would have passed
 
-KINDS = {
+KINDS: dict[str, tuple[Any, dict[str, Any], float, float]] = {
     "market": (s.send, {}, 100, TAKER),
     "limit": (s.limit, {"price": 90}, 90, MAKER),
     "stop": (s.stop, {"price": 110}, 110, TAKER),

@@ -5,11 +5,8 @@ notional. 100 from 100: margin 1,000, fee 5, maintenance 50. The liquidation pri
 90.5, where 50 of the margin are left.
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -25,25 +22,8 @@ from bt_margin.core.policy import (
     TierStep,
 )
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: Any) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
-
+from . import scenario as s
+from .scenario import BOTH, approx
 
 FLAT = s.flat(100)
 CALM = [FLAT, FLAT]  # an order of bar 0 fills at 100 in bar 1

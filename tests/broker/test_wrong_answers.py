@@ -4,9 +4,6 @@ Every expected number is the arithmetic beside it. The venue is ``generic``:
 maintenance 0.5 % of the entry notional, taker fee 0.05 %, settlement at bankruptcy.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -14,24 +11,8 @@ import pytest
 
 import bt_margin
 
-
-def load_scenario() -> Any:
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("broker_scenario", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Backtrader looks up where a class was made
-    spec.loader.exec_module(module)
-    return module
-
-
-s = load_scenario()
-BOTH = ("isolated", "cross")
-
-
-def approx(value: float) -> Any:
-    return pytest.approx(value, rel=1e-12, abs=1e-9)
+from . import scenario as s
+from .scenario import BOTH, approx
 
 
 def stock(cash: float, **commission: Any) -> Any:
@@ -145,7 +126,7 @@ def test_stock_values_an_automargin_position_at_1110() -> None:
 
 @pytest.mark.parametrize("mode", BOTH)
 def test_a_gain_of_100_makes_1100_of_1000(mode: str) -> None:
-    broker = s.BROKERS[mode](cash=1_000)
+    broker: Any = s.BROKERS[mode](cash=1_000)
     broker.setcommission(**TENTH)
     result = s.run(RISE, BUY_10, broker)
     assert result.value[2] == 1_000 + 10 * (110 - 100) == 1_100
@@ -333,7 +314,7 @@ def test_leverage_changes_initial_margin_and_never_maintenance(
         found["initial"] = strategy.broker.initial_margin(data)
         found["maintenance"] = strategy.broker.maintenance_margin(data)
 
-    plan = {0: [s.send("buy", 100)], 1: [ask]}
+    plan: s.Plan = {0: [s.send("buy", 100)], 1: [ask]}
     s.run([s.flat(100)] * 3, plan, s.BROKERS[mode](cash=10_000, leverage=leverage))
     assert found == {"initial": approx(initial), "maintenance": approx(50)}
 

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def load(path: Path) -> Any:
-    """A module by its path: test modules cannot import each other."""
+    """A module of another folder of tests, by its path."""
     name = f"conformance_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -87,7 +87,7 @@ def actions(strategy: Any) -> list[tuple[str, str, str]]:
     return [(a.guard, a.what, a.why) for a in strategy.broker.guard_actions]
 
 
-# Fixtures: test modules cannot import from here
+# Fixtures
 
 
 @pytest.fixture(scope="session", name="run")
