@@ -245,7 +245,6 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     def terms(self, data: Any) -> Terms:
         """Contract, leverage, mode and fees of a feed as they stand."""
-        self._wake()
         data = self._instruments.leader(data)
         comminfo = self.getcommissioninfo(data)
         terms = self._terms.get(data)
@@ -383,9 +382,8 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     @property
     def cash(self) -> float:
-        """Backtrader's attribute: what `get_cash` gave at the last bar looked at."""
-        self._wake()
-        return self._cash
+        """Backtrader's attribute: what `get_cash` gives."""
+        return self._cash if self._is_off or not self._is_running else self.get_cash()
 
     @cash.setter
     def cash(self, cash: float) -> None:
@@ -440,23 +438,38 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self.account.book(LedgerEntryKind.DEPOSIT, amount, time=time)
         self._get_value()
 
-    def get_value(self, *args: Any, **kwargs: Any) -> float:
+    def get_value(
+        self,
+        datas: Iterable[Any] | None = None,
+        mkt: bool = False,
+        lever: bool = False,
+    ) -> float:
         """Backtrader's: all wallets and unrealized PnL, or the notional of datas."""
-        self._wake()
-        return float(super().get_value(*args, **kwargs))
+        if self._is_off:
+            return float(super().get_value(datas, mkt, lever))
+        if datas is not None:
+            return self._get_value(datas)
+        if self._watch.is_asleep:
+            self._watch.appraise()
+        if mkt or lever:
+            self._take_notionals()
+            return float(super().get_value(None, mkt, lever))
+        return self._value
 
     getvalue = get_value
 
     def get_fundvalue(self) -> float:
         """Backtrader's: worth of a fund's share."""
-        self._wake()
+        if self._watch.is_asleep:
+            self._watch.appraise()
         return float(super().get_fundvalue())
 
     fundvalue = property(get_fundvalue)
 
     def get_leverage(self) -> float:
         """Backtrader's: notional over margin."""
-        self._wake()
+        if not self._is_off:
+            self._take_notionals()
         return float(super().get_leverage())
 
     def _get_value(
@@ -466,20 +479,28 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
             return float(super()._get_value(datas=datas, lever=lever))
         if datas:
             return sum(self._signed_notional(data) for data in datas)
-        account, mark = self.account, self._walk.mark
-        unrealized = account.unrealized_pnl(mark)
-        self._value = float(account.wallet_balance + unrealized) or _WIPED_OUT
+        self.appraise()
+        return self._value
+
+    def appraise(self) -> None:
+        """Take the value of all wallets at the marks of now."""
+        account = self.account
+        self._unrealized = account.unrealized_pnl(self.mark_of_symbol)
+        self._value = float(account.wallet_balance + self._unrealized) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
-        held = account.positions.values()
+
+    def _take_notionals(self) -> None:
+        """Take Backtrader's figures of market value and leverage, at the marks of now.
+
+        They are asked for so seldom that a bar does not keep them.
+        """
+        mark, held = self.mark_of_symbol, self.account.positions.values()
         notional = sum(p.notional(mark(p.contract.symbol)) for p in held)
         margin = float(self.initial_margin())
-        self.cash = self.get_cash()
-        self._unrealized = unrealized
-        self._valuemkt = margin + unrealized
+        self._valuemkt = margin + float(self.account.unrealized_pnl(mark))
         self._valuemktlever = notional
-        self._valuelever = self.cash + notional
+        self._valuelever = self.get_cash() + notional
         self._leverage = notional / margin if margin else 1.0
-        return self._value
 
     def _signed_notional(self, data: Any) -> float:
         """At the last price, by which ``order_target_value`` divides."""

@@ -80,7 +80,7 @@ class AmbiguityFinder:
                 touched.setdefault(broker.leader(order.data), []).append(order)
         for leader, orders in touched.items():
             instrument: Instrument = broker.instrument(orders[0].data)
-            if instrument.has_detail or instrument.bar is None:
+            if instrument.detail or instrument.bar is None:
                 continue
             opened = instrument.bar.candle[0]
             levels = list(_levels(broker, leader, instrument, orders))

@@ -35,6 +35,11 @@ class Asking:
             )
         self._wake()
 
+    @property
+    def _is_dozing(self) -> bool:
+        """Whether marks can be read off the feeds, without a look at the bar."""
+        return self._watch is not None and self._watch.is_dozing
+
     def _wake(self) -> None:
         """Look at the bar of the moment, if it was slept through."""
         if self._watch is not None and self._watch.is_asleep:
@@ -63,8 +68,14 @@ class Asking:
         """The feed of a symbol of the account."""
         return self._instruments.leader_of(symbol)
 
+    def shows(self, symbol: str) -> list[Any]:
+        """The feeds that show a symbol of the account, as the broker sees them."""
+        return list(self._instruments.shows(symbol))
+
     def mark_of_symbol(self, symbol: str) -> float:
         """Mark price by symbol."""
+        if self._is_dozing:
+            return float(self._watch.mark(symbol))
         self._wake()
         return float(self._walk.mark(symbol))
 
@@ -81,8 +92,11 @@ class Asking:
 
     def available_balance(self) -> float:
         """What a new order or a transfer may use; never below 0."""
-        self._require_margin()
-        locked = self._desk.locked()
+        if self._is_dozing:
+            locked = self._watch.locked()
+        else:
+            self._require_margin()
+            locked = self._desk.locked()
         return float(self.account.available_balance(self.mark_of_symbol, locked))
 
     def available_to_open(self, order: Any, account: Any) -> float:

@@ -22,6 +22,7 @@ from .aftermath import Aftermath
 from .ambiguity import Ambiguity, AmbiguityFinder
 from .filling import FillingBroker
 from .instrument import Instrument, utc
+from .locking import RestingMargin
 from .matching import PathMatcher
 from .moment import fill_share
 from .reporting import Reporter
@@ -29,10 +30,6 @@ from .series import Bar
 from .watch import Watch
 
 __all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
-
-
-def _bar_length(instrument: Instrument) -> int:
-    return instrument.bar.length if instrument.bar else 0
 
 
 class MarginBroker(FillingBroker):
@@ -128,45 +125,27 @@ class MarginBroker(FillingBroker):
         self._reporter.tell(self._aftermath.warnings())
         self._watch.set()
 
-    def look(self, *, is_new: bool) -> None:
-        """Look at the bar of the moment, in which nothing happened.
+    def stand(self, bars: Sequence[tuple[Instrument, int]]) -> None:
+        """Stand at the end of a bar in which nothing happened.
 
         Args:
-            is_new: whether it has not been caught up with yet.
+            bars: feeds that have begun, and how many bars from its present one (0, -1)
+                each of them was then.
         """
-        if is_new:
-            self._open_bar()
-            self._walk_calmly()
-        self._get_value()
-
-    def catch_up(self, lengths: Sequence[int]) -> None:
-        """Look at the last bars slept through, as the walk begins where they ended.
-
-        Args:
-            lengths: of the feeds, in their order, at these bars.
-        """
-        caught: list[Instrument] = []
-        for data, count in zip(self.feeds, lengths, strict=True):
-            instrument = self._instruments[data]
-            if count > instrument.seen:
-                instrument.catch_up(count - len(data))
-                caught.append(instrument)
-        if not caught:
-            return
-        bar, paths = self._finest(caught)
+        marks: dict[str, float] = {}
+        for instrument, ago in bars:
+            instrument.go_to(ago)
+        ordered = sorted(bars, key=lambda each: each[0].recency)
+        for instrument, ago in ordered:
+            marks[instrument.symbol] = instrument.closing_mark(ago)
+        bar = ordered[-1][0].bar
+        if bar is None:
+            raise InvariantError("the broker cannot stand where no feed has a bar")
         for leader in self._instruments.leaders:
             missed = self._instruments[leader].stamps_before(bar.end)
             if missed and self.is_held(leader):
                 raise InvariantError(f"a stamp was slept through: {missed}")
-        self._deleveragings = [d for d in self._deleveragings if d[0] >= bar.end]
-        length = utc(bar.end) - utc(bar.start)
-        self._walk.open_bar(utc(bar.start), length, paths)
-        self._walk_calmly()
-
-    def _walk_calmly(self) -> None:
-        events = self._walk.close_bar()
-        if events:
-            raise InvariantError(f"a calm bar was none: {events}")
+        self._walk.stand(utc(bar.end), marks)
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
@@ -215,7 +194,7 @@ class MarginBroker(FillingBroker):
 
         Of several feeds of one instrument the finest shows its mark.
         """
-        ordered = sorted(instruments, key=_bar_length, reverse=True)
+        ordered = sorted(instruments, key=lambda one: one.recency)
         bar = ordered[-1].bar
         if bar is None:
             raise InvariantError("a feed without a bar cannot begin the walk")
@@ -230,6 +209,18 @@ class MarginBroker(FillingBroker):
     def coarse_candle(self, leader: Any) -> tuple[int, float, float] | None:
         """A mark candle coarser than the bars, whose range is still to be judged."""
         return self._finder.coarse_candle(leader)
+
+    def has_met_a_bar(self, order: Any) -> bool:
+        """Whether a resting order has met a bar that did not fill it."""
+        return bool(self._desk.has_met_a_bar(order))
+
+    def next_end(self, leader: Any) -> float:
+        """When a feed will be said to have ended while it is held, ms."""
+        return float(self._instruments.next_end(leader))
+
+    def resting_margins(self) -> list[RestingMargin]:
+        """What the orders that rest ask for."""
+        return list(self._desk.resting_margins())
 
     @property
     def hears_warnings(self) -> bool:
@@ -267,6 +258,8 @@ class MarginBroker(FillingBroker):
     def submit_accept(self, order: Any) -> None:
         """Accept an order, also one that is not checked."""
         reason = None if self._is_off else self._wrong_side(order)
+        self._wake()
+        self._watch.forget()
         if reason is None:
             super().submit_accept(order)
             return
@@ -485,6 +478,8 @@ class MarginBroker(FillingBroker):
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order; unlike stock, also in the bar that submitted it."""
+        self._wake()
+        self._watch.forget()
         is_executing = order is self._executing and order not in self.pending
         if self._is_off or not (is_executing or order in self.submitted):
             return bool(super().cancel(order, bracket))

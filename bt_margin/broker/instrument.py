@@ -14,6 +14,7 @@ from .series import EPOCH_DAY, Bar, CandleSeries, FundingSeries, mark_path
 __all__ = ["DAY_MS", "Instrument", "Stamp", "day_number", "utc"]
 
 DAY_MS = 86_400_000
+_PRICES = ("open", "high", "low", "close")
 
 
 def utc(milliseconds: float) -> datetime:
@@ -49,8 +50,8 @@ class Instrument:
 
     Attributes:
         bar: the bar of the moment; ``None`` before the first one.
-        last: path of the last price in that bar.
-        mark: path of the mark price in that bar.
+        marks: mark candles; ``None``: mark is last.
+        detail: finer candles of the last price; ``None``: there are none.
     """
 
     def __init__(
@@ -67,42 +68,87 @@ class Instrument:
         self.data = data
         self.symbol = symbol
         self.bar: Bar | None = None
-        self.last: Polyline | None = None
-        self.mark: Polyline | None = None
+        self.marks = marks
+        self.detail = detail
+        self._last: Polyline | None = None
+        self._mark: Polyline | None = None
         self._bar_path = bar_path
         self._opens_at_time = bar_time == "open"
-        self._marks = marks
         self._funding = funding
-        self._detail = detail
         self._next_stamp = 0
         self._line_read: int | None = None
         self._seen: tuple[int, float] | None = None
         self._length = 1
         self._length_is_known = False
+        lines = data.lines
+        self._time, self._close = lines.datetime, lines.close
+        self._prices = (lines.open, lines.high, lines.low, lines.close)
+        self._learn_length()
 
     @property
-    def has_detail(self) -> bool:
-        """Whether finer candles tell how the price went inside the bar."""
-        return self._detail is not None
+    def last(self) -> Polyline | None:
+        """Path of the last price in the bar of the moment."""
+        if self._last is None and self.bar is not None:
+            detailed = self.detail.path(self.bar) if self.detail else None
+            self._last = detailed or self.bar.path()
+        return self._last
+
+    @property
+    def mark(self) -> Polyline | None:
+        """Path of the mark price in the bar of the moment."""
+        last = self.last
+        if self.marks is None or self.bar is None or last is None:
+            return last
+        if self._mark is None:
+            self._mark = mark_path(self.bar, last, self.marks, self.detail)
+        return self._mark
+
+    def closing_mark(self, ago: int = 0) -> float:
+        """Mark at the end of the feed's bar ``ago`` bars (0, -1) from its present one.
+
+        It is where `mark` ends when that bar is the bar of the moment.
+        """
+        marks = self.marks
+        close = float(self._close[ago])
+        if marks is None and self.detail is None:
+            return close
+        if self.detail is not None or marks is None or marks.length < self._length:
+            self.go_to(ago)
+            return float(self.mark.prices[-1]) if self.mark else close
+        start = self.start_of(self._time[ago])
+        found = marks.at(start)
+        if found is None:
+            return close
+        opened, (_, high, low, mark) = found
+        if opened == start and marks.length == self._length:
+            return mark
+        return min(max(close, low), high)
 
     @property
     def coarse_mark(self) -> tuple[int, float, float] | None:
         """Start (ms), low and high of the mark candle, if coarser than the bar."""
-        marks, bar = self._marks, self.bar
+        marks, bar = self.marks, self.bar
         if marks is None or bar is None or marks.length <= bar.length:
             return None
         found = marks.at(bar.start)
         return None if found is None else (found[0], found[1][2], found[1][1])
 
     @property
-    def marks(self) -> CandleSeries | None:
-        """Its mark candles; ``None``: mark is last."""
-        return self._marks
-
-    @property
     def length_is_known(self) -> bool:
         """Whether the length of a bar is certain, and not just the smallest seen."""
         return self._length_is_known
+
+    @property
+    def bar_length(self) -> int:
+        """Length of a bar as far as it is known, ms."""
+        return self._length
+
+    @property
+    def recency(self) -> tuple[int, int]:
+        """Of the feeds of a symbol the latest bar shows its mark, then the finest."""
+        if self.bar is None:
+            return 0, 0
+        return self.bar.end, -self.bar.length
 
     @property
     def has_funding_line(self) -> bool:
@@ -122,18 +168,17 @@ class Instrument:
         stamp = round((time - EPOCH_DAY) * DAY_MS)
         return stamp if self._opens_at_time else stamp - self._length
 
+    def end_of(self, time: float) -> int:
+        """The end (ms) of the bar of a Backtrader number."""
+        return self.start_of(time) + self._length
+
     def number_of(self, moment: float) -> float:
         """The Backtrader number of the bar that ends at a moment (ms)."""
         return day_number(moment - self._length if self._opens_at_time else moment)
 
-    def catch_up(self, ago: int) -> None:
-        """Take a bar that was slept through, ``ago`` bars before the feed's present."""
-        self._take((len(self.data) + ago, float(self.data.datetime[ago])), 0.0, ago)
-
-    @property
-    def seen(self) -> int:
-        """How many bars of the feed were brought or slept through, up to the last."""
-        return self._seen[0] if self._seen else 0
+    def go_to(self, ago: int) -> None:
+        """Take the bar that is ``ago`` bars (0, -1) from the feed's present one."""
+        self._take((len(self.data) + ago, float(self._time[ago])), 0.0, ago)
 
     def advance(self, size: float = 0.0) -> bool:
         """Take the feed's new bar; False: it brought none and stands still.
@@ -141,10 +186,10 @@ class Instrument:
         Args:
             size: signed size held when the bar opens.
         """
-        data = self.data
-        if not len(data):
+        count = self._time.lencount
+        if not count:
             return False
-        seen = (len(data), float(data.datetime[0]))
+        seen = (count, float(self._time[0]))
         if seen == self._seen:
             return False
         self._take(seen, size)
@@ -154,14 +199,18 @@ class Instrument:
         """Make the feed's bar at ``ago`` the bar of the moment."""
         self._measure(seen[1])
         self._seen = seen
-        self.bar = bar = self._read(seen[1], size, ago)
-        detailed = self._detail.path(bar) if self._detail else None
-        self.last = self.mark = detailed or bar.path()
-        if self._marks is not None:
-            self.mark = mark_path(bar, self.last, self._marks, self._detail)
+        self.bar = self._read(seen[1], size, ago)
+        self._last = self._mark = None
+
+    def _learn_length(self) -> None:
+        """Take the feed's own word for the length of a bar, if it gives one."""
+        own = getattr(self.data, "bar_length", None)
+        if own and not self.data.resampling:
+            self._length = round(own / timedelta(milliseconds=1))
+            self._length_is_known = True
 
     def _measure(self, time: float) -> None:
-        """Learn the length of a bar: the feed's own word, or the smallest spacing.
+        """Learn the length of a bar otherwise: the smallest spacing of the feed.
 
         Not its timeframe: feeds of minute candles often keep the default of days. A
         feed that is not preloaded shows no spacing at its first bar. No position can
@@ -169,11 +218,7 @@ class Instrument:
         """
         if self._length_is_known:
             return
-        own = getattr(self.data, "bar_length", None)
-        if own and not self.data.resampling:
-            self._length = round(own / timedelta(milliseconds=1))
-            self._length_is_known = True
-        elif self._seen is None:
+        if self._seen is None:
             times = list(self.data.datetime.array)[:500]
             steps = [round((b - a) * DAY_MS) for a, b in pairwise(times) if b > a]
             self._length = min(steps, default=1)
@@ -184,14 +229,14 @@ class Instrument:
 
     def _read(self, time: float, size: float, ago: int) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""
-        data = self.data
-        # Ticks are the newest piece of a replayed bar. Elsewhere they can be those of
-        # the bar before, as for the last bar of a resampled feed.
-        prices = []
-        for name in ("open", "high", "low", "close"):
-            tick = getattr(data, f"tick_{name}", None) if data.replaying else None
-            prices.append(float(getattr(data, name)[ago] if tick is None else tick))
-        opened, high, low, closed = prices
+        prices = [float(line[ago]) for line in self._prices]
+        if self.data.replaying:
+            # Elsewhere ticks can be those of the bar before, as for the last bar of a
+            # resampled feed.
+            ticks = [getattr(self.data, f"tick_{name}", None) for name in _PRICES]
+            known = zip(ticks, prices, strict=True)
+            prices = [price if tick is None else tick for tick, price in known]
+        opened, high, low, closed = map(float, prices)
         start = self.start_of(time)
         return Bar(
             start,

@@ -6,6 +6,7 @@ instrument: one position, booked on the first of them.
 
 import logging
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any
 
 from bt_margin.core.errors import ParameterError
@@ -52,6 +53,10 @@ class Instruments:
         symbols = self._symbols()
         self._by_feed = {f: make(f, symbols[self.leader(f)]) for f in self.feeds}
         self._by_symbol = {symbol: leader for leader, symbol in symbols.items()}
+        self._shown = {
+            symbol: [one for one in self._by_feed.values() if one.symbol == symbol]
+            for symbol in self._by_symbol
+        }
         self._ended: set[Any] = set()
 
     def _join(self, one: Any, other: Any) -> None:
@@ -91,6 +96,10 @@ class Instruments:
         """The first feed of a symbol."""
         return self._by_symbol[symbol]
 
+    def shows(self, symbol: str) -> list[Instrument]:
+        """The feeds that show a symbol."""
+        return self._shown[symbol]
+
     def advance(self, sizes: Callable[[Any], float]) -> dict[Any, Instrument]:
         """Take the new bars; the instruments of the feeds that brought one.
 
@@ -102,6 +111,20 @@ class Instruments:
             for feed, instrument in self._by_feed.items()
             if instrument.advance(sizes(feed))
         }
+
+    def next_end(self, leader: Any) -> float:
+        """When a feed of an instrument will be said to have ended, ms; infinite: never.
+
+        It is known of feeds that are preloaded.
+        """
+        return min(
+            (
+                one.end_of(feed.datetime.array[feed.buflen() - 1]) + one.bar_length
+                for feed, one in self._by_feed.items()
+                if self._leaders[feed] is leader and feed not in self._ended
+            ),
+            default=inf,
+        )
 
     def tell_ended(self, now: Bar, held: Callable[[Any], bool]) -> None:
         """Say once that a feed has ended while a position of it is open."""

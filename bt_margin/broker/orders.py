@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from backtrader import Order
 
 from bt_margin.core.account import Account
 from bt_margin.core.fill import apply_fill
-from bt_margin.core.margin import order_margin
 from bt_margin.core.position import PositionChange
 
 from .kinds import BY_THE_BAR, STOP_LIMITS
+from .locking import Locking
 from .terms import Terms
 
 __all__ = ["OrderDesk", "Shortfall"]
@@ -40,31 +40,7 @@ class Shortfall:
         return self.reason
 
 
-class _Claim(NamedTuple):
-    """What one resting order asks for.
-
-    Attributes:
-        notional: at its price, unsigned.
-        loss: what it would lose at once if it filled now.
-        fees: of opening, and of a close at bankruptcy, where the venue reserves them.
-        leverage: under which it would open.
-    """
-
-    notional: float
-    loss: float
-    fees: float
-    leverage: float
-
-
-def _waits(order: Any) -> bool:
-    """Whether the order is a stop before its trigger.
-
-    It has no open loss: by the time it fills, mark is at its trigger.
-    """
-    return order.exectype != Order.Limit and not order.triggered
-
-
-class OrderDesk:
+class OrderDesk(Locking):
     """Checks orders, and knows what the resting ones lock.
 
     Args:
@@ -72,10 +48,9 @@ class OrderDesk:
     """
 
     def __init__(self, broker: Any) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._rested: set[int] = set()
         self._arrivals: dict[int, float] = {}
-        self._trial: Account | None = None
 
     # Maker and taker
 
@@ -86,6 +61,11 @@ class OrderDesk:
         """
         if order.exectype not in STOP_LIMITS or order.triggered:
             self._rested.add(order.ref)
+
+    def has_met_a_bar(self, order: Any) -> bool:
+        """Whether nothing is left to note of a resting order at its next bar."""
+        waits = order.exectype in STOP_LIMITS and not order.triggered
+        return waits or not order.active() or order.ref in self._rested
 
     def note_arrival(self, order: Any, price: float) -> None:
         """Say that ``order`` came alive inside a bar, with the last at ``price``."""
@@ -104,112 +84,6 @@ class OrderDesk:
         crossed = limit >= arrival if order.isbuy() else limit <= arrival
         return order.ref in self._rested or not crossed
 
-    # Order margin
-
-    def locked(self, exclude: Any = None, include: Any = None) -> float:
-        """What resting orders lock.
-
-        Args:
-            exclude: an order to leave out, with those that go when it fills.
-            include: an order to count as if it rested, with a quantity:
-                ``(order, quantity)``.
-        """
-        if not self._broker.p.order_margin:
-            return 0.0
-        by_key: dict[str, list[tuple[Any, float]]] = {}
-        for order in self._resting():
-            if exclude is None or self.group(order) != self.group(exclude):
-                key = self._broker.order_terms(order).contract.key
-                found = (order, abs(order.executed.remsize))
-                by_key.setdefault(key, []).append(found)
-        if include is not None:
-            key = self._broker.order_terms(include[0]).contract.key
-            by_key.setdefault(key, []).append(include)
-        return sum(self._locked_by(found) for found in by_key.values())
-
-    def _resting(self) -> Iterator[Any]:
-        """Orders that rest and could open: active and not reducing only.
-
-        Market orders do not rest: they are checked against each other when they are
-        sent, and each again when it fills.
-        """
-        rule = self._broker.venue.order_margin
-        for order in self._broker.pending:
-            if (
-                order is not None
-                and order.active()
-                and order.exectype not in BY_THE_BAR
-                and not self._broker.is_reducing(order)
-                and (rule.untriggered_stops or not _waits(order))
-            ):
-                yield order
-
-    def are_oco(self, one: Any, other: Any) -> bool:
-        """Whether two orders are different members of one OCO group."""
-        return one.ref != other.ref and self.group(one) == self.group(other)
-
-    def _mark(self, data: Any) -> float | None:
-        """Mark price; ``None``: the feed has not begun."""
-        begun = self._broker.instrument(data).bar is not None
-        return float(self._broker.mark(data)) if begun else None
-
-    def group(self, order: Any) -> tuple[str, int]:
-        """Orders of one group go together: of an OCO, or children of a bracket."""
-        if order.parent is not None:
-            return ("bracket", order.parent.ref)
-        return ("oco", self._broker._ocos.get(order.ref, order.ref))
-
-    def _locked_by(self, orders: list[tuple[Any, float]]) -> float:
-        """Order margin of one position; a group counts once, with its largest."""
-        data, account = orders[0][0].data, self.account
-        terms = self._broker.order_terms(orders[0][0])
-        mark = self._mark(data)
-        largest: dict[tuple[Any, bool], _Claim] = {}
-        for order, quantity in orders:
-            claim = self._claim(order, quantity, mark, terms)
-            key = (self.group(order), order.isbuy())
-            largest[key] = max(largest.get(key, claim), claim)
-        position = account.positions.get(terms.contract.key)
-        held = position.notional(mark) if position and mark else 0.0
-        signed = held if position and position.size > 0 else -held
-        buys, sells = (
-            [claim for (_, is_buy), claim in largest.items() if is_buy is side]
-            for side in (True, False)
-        )
-        bought, sold = (sum(c.notional for c in side) for side in (buys, sells))
-        adding = (buys, abs(signed + bought)), (sells, abs(signed - sold))
-        fees = [sum(c.fees for c in side) for side, after in adding if after > held]
-        return max(fees, default=0.0) + order_margin(
-            signed,
-            bought,
-            sold,
-            sum(claim.loss for claim in largest.values()),
-            min(claim.leverage for claim in largest.values()),
-        )
-
-    def _claim(
-        self, order: Any, quantity: float, mark: float | None, terms: Terms
-    ) -> "_Claim":
-        """What one order asks for by itself."""
-        price, rule = self._reference_price(order), self._broker.venue.order_margin
-        size = quantity if order.isbuy() else -quantity
-        loss = fees = 0.0
-        if rule.open_loss and mark is not None and not _waits(order):
-            loss = max(0.0, -terms.contract.pnl(size, price, mark))
-        if rule.fees:
-            opening = -terms.fee(quantity, price, is_maker=False)
-            fees = opening + terms.reserved_fee(size, price)
-        notional = terms.contract.notional(quantity, price)
-        return _Claim(notional, loss, fees, terms.leverage_at(price))
-
-    def _reference_price(self, order: Any) -> float:
-        """The price at which an order counts before it fills."""
-        if self._broker.p.coo and order.exectype == Order.Market:
-            return float(order.data.open[0])
-        if order.exectype in STOP_LIMITS and order.triggered:
-            return float(order.created.pricelimit)
-        return float(order.created.price)
-
     # Checks
 
     def begin_batch(self) -> None:
@@ -219,12 +93,6 @@ class OrderDesk:
     def end_batch(self) -> None:
         """Forget the trial account: the orders themselves count from here on."""
         self._trial = None
-
-    @property
-    def account(self) -> Account:
-        """The account as the next order finds it: inside a batch, the trial."""
-        trial: Account = self._trial or self._broker.account
-        return trial
 
     def below_minimum(self, order: Any) -> str | None:
         """Why the venue would not take so small an order; ``None``: it would.

@@ -1,12 +1,14 @@
 """Candles and funding stamps as columns that a bar can be looked up in."""
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import fsum
+from itertools import pairwise
+from math import fsum, inf
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from bt_margin.core.path import Polyline
@@ -20,6 +22,7 @@ __all__ = [
     "day_numbers",
     "epoch_ms",
     "mark_path",
+    "stretch_outside",
 ]
 
 EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
@@ -94,21 +97,48 @@ class CandleSeries:
         length: of a candle, ms: the smallest spacing.
     """
 
-    __slots__ = ("_candles", "_starts", "length")
+    __slots__ = ("_columns", "_latest", "_starts", "length")
 
     def __init__(self, candles: pd.DataFrame) -> None:
-        self._starts = epoch_ms(pd.DatetimeIndex(candles.index))
-        columns = (candles[name].tolist() for name in ("open", "high", "low", "close"))
-        self._candles: list[Candle] = list(zip(*columns, strict=True))
-        steps = zip(self._starts, self._starts[1:], strict=False)
-        self.length = min((b - a for a, b in steps), default=60_000)
+        starts = epoch_ms(pd.DatetimeIndex(candles.index))
+        self.length = min((b - a for a, b in pairwise(starts)), default=60_000)
+        self._starts = array("q", starts)
+        self._columns = tuple(
+            array("d", candles[name].to_numpy(dtype="float64"))
+            for name in ("open", "high", "low", "close")
+        )
+        self._latest = 0  # the candle that was asked for last
 
     def at(self, time: int) -> tuple[int, Candle] | None:
         """Start (ms) and prices of the candle that holds ``time``, if there is one."""
-        index = bisect_right(self._starts, time) - 1
-        if index < 0 or self._starts[index] + self.length <= time:
-            return None
-        return self._starts[index], self._candles[index]
+        index, starts = self._latest, self._starts
+        if not starts[index] <= time < starts[index] + self.length:
+            index = bisect_right(starts, time) - 1
+            if index < 0 or starts[index] + self.length <= time:
+                return None
+            self._latest = index
+        return starts[index], self._candle(index)
+
+    def _candle(self, index: int) -> Candle:
+        opens, highs, lows, closes = self._columns
+        return opens[index], highs[index], lows[index], closes[index]
+
+    def first_outside(self, start: int, end: int, least: float, most: float) -> float:
+        """When a candle first reaches a bound.
+
+        Args:
+            start: where to begin, ms.
+            end: where to stop, ms, exclusive.
+            least: price at or below which a candle counts.
+            most: price at or above which it does.
+
+        Returns:
+            The start of that candle, ms; infinite: none between ``start`` and ``end``.
+        """
+        first = max(0, bisect_right(self._starts, start) - 1)
+        last = bisect_left(self._starts, end)
+        found = stretch_outside(self._columns, first, last, least, most)
+        return self._starts[found] if found < last else inf
 
     def pieces(self, bar: Bar) -> Iterator[tuple[int, float, float, Candle]]:
         """The candles inside ``bar``: start (ms), first and last share, prices."""
@@ -118,7 +148,7 @@ class CandleSeries:
             if start >= bar.end:
                 return
             last_share = min(bar.share(start + self.length), 1.0)
-            yield start, max(bar.share(start), 0.0), last_share, self._candles[index]
+            yield start, max(bar.share(start), 0.0), last_share, self._candle(index)
 
     def path(self, bar: Bar, ranges: "CandleSeries | None" = None) -> Polyline | None:
         """The candles of ``bar`` end to end; between two of them the price jumps.
@@ -147,6 +177,29 @@ class CandleSeries:
         if not points:
             return None
         return Polyline([(0.0, points[0][1]), *points, (1.0, points[-1][1])])
+
+
+def stretch_outside(
+    prices: Sequence["array[float]"], first: int, last: int, least: float, most: float
+) -> int:
+    """The first place from ``first`` to ``last`` at which a price is not within bounds.
+
+    Args:
+        prices: columns of one length.
+        first: place to begin at.
+        last: place to stop before.
+        least: no price may be below or at it.
+        most: no price may be above or at it.
+
+    Returns:
+        The place, or ``last``. NaN is not within.
+    """
+    if first >= last:
+        return last
+    # Looked at in place, and let go at once: a feed may still have to grow.
+    columns = [np.frombuffer(c, np.float64, last - first, 8 * first) for c in prices]
+    within = np.logical_and.reduce([(c > least) & (c < most) for c in columns])
+    return last if within.all() else first + int(within.argmin())
 
 
 def mark_path(

@@ -1,58 +1,29 @@
 """Watch: bars in which nothing can happen are slept through.
 
-A bar whose prices stay within bounds at which no wallet can fail, without an order, a
-stamp or a change of rules, leaves the account as it is. The broker does not even read
-it; whoever asks wakes the broker, which then looks at the bar as at every other.
+A bar whose prices stay within bounds at which no wallet can fail and no order fills,
+without a stamp or a change of rules, leaves the account as it is. The broker does not
+even read it. Cash and value are then read off the feeds; whoever asks for more wakes
+the broker, which then stands at the end of that bar as after every other.
 """
 
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
+
+from bt_margin.core.account import Account
 from bt_margin.core.wallet import Wallet
 
 from .feed import PerpData
-from .instrument import Instrument, day_number
+from .instrument import Instrument
+from .locking import RestingMargin
+from .lookout import Bounds, Lookout
 
 __all__ = ["Watch"]
 
 # How far marks may move from where they are, as shares of them: the first of these at
 # which every wallet is safe. They are looked at from the widest on.
 _MOVES = (0.3, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-
-
-class _Bound(NamedTuple):
-    """Within which prices, and until when, a held feed's bars are calm.
-
-    Attributes:
-        low: line of the feed.
-        high: line of the feed.
-        time: line of the feed, as Backtrader's numbers.
-        least: no price may be below or at it.
-        most: no price may be above or at it.
-        due: no bar may have this time or a later one.
-        instrument: the feed, to look up its mark candles.
-    """
-
-    low: Any
-    high: Any
-    time: Any
-    least: float
-    most: float
-    due: float
-    instrument: Instrument
-
-    def is_calm(self) -> bool:
-        """Whether the feed's bar of the moment is within the bounds."""
-        time = self.time[0]
-        if not (
-            self.least < self.low[0] and self.high[0] < self.most and time < self.due
-        ):
-            return False
-        marks = self.instrument.marks
-        if marks is None:
-            return True
-        found = marks.at(self.instrument.start_of(time))
-        return found is None or self.least < found[1][2] <= found[1][1] < self.most
 
 
 class Watch:
@@ -63,93 +34,173 @@ class Watch:
 
     Attributes:
         is_asleep: whether the bar of the moment was not read.
+        is_dozing: asleep, and the feeds stand at that bar: marks can be read off them.
         is_off: whether every bar is looked at: asked for, or since something does
             that anyway.
     """
 
     def __init__(self, broker: Any) -> None:
         self._broker = broker
-        self._bounds: list[_Bound] | None = None
+        self._ledger = broker.ledger
+        self._lookouts: list[Lookout] | None = None
+        self._by_feed: dict[Any, Lookout] = {}
         self._entries = 0  # of the ledger, when the bounds were found
-        self._due = inf  # the number of the first bar under other rules of the venue
-        self._lines: list[Any] = []
-        self._times: list[Any] = []
-        self._before: list[int] = []
-        self._now: list[int] = []
-        self.is_asleep = False
+        self._length = 0  # of all feeds, at the bar slept through last
+        self._appraised = 0  # the same, when the value was taken last
+        self._cheats = False  # whether strategies are asked before the broker's bar
+        self._resting: list[RestingMargin] = []
+        self.is_asleep = self.is_dozing = False
         self.is_off = not broker.p.accelerate
 
     def forget(self) -> None:
         """Look at the next bar whatever it is: something was changed."""
-        self._bounds = None
+        self._lookouts = None
 
     def sleeps(self) -> bool:
         """Whether the bar of the moment needs no look; it is slept through then."""
-        broker, bounds = self._broker, self._bounds
-        if bounds is None:
+        lookouts = self._lookouts
+        if lookouts is None:
             return False
         # Whoever moves money since the bounds were found leaves an entry.
-        is_touched = len(broker.ledger) != self._entries
-        if is_touched or broker.submitted or broker.pending or broker._toactivate:
-            self._bounds = None
+        if self._broker.submitted or len(self._ledger) != self._entries:
+            self._lookouts = None
             return False
-        if self._due < inf and any(time[0] >= self._due for time in self._times):
-            return False
-        if not all(bound.is_calm() for bound in bounds):
-            return False
-        self._before, self._now = self._now, self._lengths()
+        length = 0
+        for lookout in lookouts:
+            here = lookout.line.lencount
+            if here >= lookout.wake and lookout.has_arrived():
+                return False
+            length += here
+        self._length = length
         self.is_asleep = True
+        self.is_dozing = not self._cheats
         return True
 
-    def _lengths(self) -> list[int]:
-        return [line.lencount for line in self._lines]
-
     def wake_before(self) -> None:
-        """Look at the last bar slept through: the one of the moment comes after it."""
+        """Stand at the last bar slept through: the one of the moment comes after it."""
         if self.is_asleep:
-            self.is_asleep = False
-            self._broker.catch_up(self._now)
+            self.is_asleep = self.is_dozing = False
+            self._stand(is_before=True)
 
     def wake(self) -> None:
-        """Look at the bar that was slept through last.
+        """Stand at the bar that was slept through last.
 
         Where the feeds have gone on and the broker has not (cheating on open), what is
         asked is how things stood at the end of that bar.
         """
         if not self.is_asleep:
             return
-        self.is_asleep = False
-        has_gone_on = self._lengths() != self._now
-        self._broker.catch_up(self._now if has_gone_on else self._before)
-        self._broker.look(is_new=not has_gone_on)
+        length = sum(len(data) for data in self._broker.feeds)
+        self.is_asleep = self.is_dozing = False
+        self._stand(is_before=length != self._length)
+        self._broker.appraise()
+
+    def appraise(self) -> None:
+        """Take the value at the end of the bar of the moment, once for each bar."""
+        if not self.is_dozing:
+            self.wake()
+        elif self._appraised != self._length:
+            self._appraised = self._length
+            self._broker.appraise()
+
+    def mark(self, symbol: str) -> float:
+        """Mark of a symbol at the end of the bar slept through."""
+        shown: list[Instrument] = self._broker.shows(symbol)
+        if len(shown) == 1:
+            return shown[0].closing_mark()
+        begun = [one for one in shown if len(one.data)]
+        for one in begun:
+            one.go_to(0)
+        return max(begun, key=lambda one: one.recency).closing_mark()
+
+    def locked(self) -> float:
+        """What resting orders lock at the end of the bar slept through."""
+        account: Account = self._broker.account
+        return sum(one.locked(account, self.mark(one.symbol)) for one in self._resting)
+
+    def _stand(self, *, is_before: bool) -> None:
+        """Stand where the feeds are, or were one step ago."""
+        begun = [self._broker.instrument(d) for d in self._broker.feeds if len(d)]
+        now = max(one.data.datetime[0] for one in begun)
+        found = []
+        for one in begun:
+            ago = -1 if is_before and one.data.datetime[0] == now else 0
+            if len(one.data) + ago:
+                found.append((one, ago))
+        self._broker.stand(found)
+
+    # Falling asleep
 
     def set(self) -> None:
         """Find the bounds of the bars to come, once a bar is done."""
         broker = self._broker
-        self._bounds = None
-        if self.is_off or broker.guards or broker.submitted or broker.pending:
+        self._lookouts = None
+        if self.is_off or broker.guards or broker._userhist:
             return
-        if broker._userhist:  # an order history is looked at bar by bar
+        if broker.submitted or broker._toactivate:
             return
-        if not self._lines:
-            self._lines = [data.lines[0] for data in broker.feeds]
-            self._times = [data.lines.datetime for data in broker.feeds]
-        self._now, self._entries = self._lengths(), len(broker.ledger)
-        if not all(_is_steady(broker.instrument(data)) for data in broker.feeds):
+        if not self._by_feed and not self._make_lookouts():
             return
-        self._due = day_number(broker.next_date)
-        if not broker.account.positions:
-            self._bounds = []
-        # Of several feeds one may stand still while time goes on without it.
-        elif not broker.hears_warnings and len(broker.feeds) == 1:
-            self._bounds = self._of_positions()
+        bounds = self._bounds()
+        if bounds is None:
+            return
+        for data, kept in bounds.items():
+            self._by_feed[data].keep(kept)
+        self._entries = len(self._ledger)
+        self._resting = broker.resting_margins()
+        self._lookouts = list(self._by_feed.values())
 
-    def _of_positions(self) -> list[_Bound] | None:
-        """Bounds of the only feed; ``None``: it has to be looked at."""
+    def _make_lookouts(self) -> bool:
+        """Make a lookout for each feed; whether all are such that this is possible."""
         broker = self._broker
-        move = min(map(self._safe_move, broker.account.wallets()))
-        bound = self._bound(broker.feeds[0], move) if move else None
-        return None if bound is None else [bound]
+        instruments = [broker.instrument(data) for data in broker.feeds]
+        if not all(one.length_is_known for one in instruments):
+            return False  # a feed has not begun
+        # With several feeds the last step is known only where no time comes twice.
+        are_ordered = len(instruments) == 1 or all(map(_is_ordered, instruments))
+        if not (are_ordered and all(map(_is_steady, instruments))):
+            self.is_off = True
+            return False
+        cerebro = broker.cerebro
+        self._cheats = bool(cerebro.p.cheat_on_open or cerebro._timerscheat)
+        self._by_feed = {one.data: Lookout(one) for one in instruments}
+        return True
+
+    def _bounds(self) -> dict[Any, Bounds] | None:
+        """The bounds of each feed; ``None``: the next bar has to be looked at."""
+        broker = self._broker
+        bounds = {data: Bounds(due=broker.next_date) for data in broker.feeds}
+        account = broker.account
+        if account.positions:
+            if broker.hears_warnings:
+                return None
+            for wallet in account.wallets():
+                if not self._keep_safe(wallet, bounds):
+                    return None
+        if not self._keep_from_orders(bounds):
+            return None
+        if (account.positions or broker.pending) and not self._is_inside(bounds):
+            return None
+        return bounds
+
+    def _keep_safe(self, wallet: Wallet, bounds: dict[Any, Bounds]) -> bool:
+        """Keep the marks of a wallet's positions where it is safe; False: nowhere."""
+        broker = self._broker
+        move = self._safe_move(wallet)
+        if not move:
+            return False
+        for position in broker.account.positions_in(wallet):
+            symbol = position.contract.symbol
+            leader, mark = broker.data_of_symbol(symbol), broker.mark_of_symbol(symbol)
+            if broker.terms(leader).bears_interest:
+                return False
+            due = min(broker.instrument(leader).next_stamp, broker.next_end(leader))
+            for kept in bounds.values():
+                kept.due = min(kept.due, due)
+            for instrument in broker.shows(symbol):
+                kept = bounds[instrument.data]
+                kept.narrow(mark * (1 - move), mark * (1 + move))
+        return True
 
     def _safe_move(self, wallet: Wallet) -> float:
         """The largest of the moves that the wallet survives in every direction."""
@@ -167,29 +218,31 @@ class Watch:
                 return move
         return 0.0
 
-    def _bound(self, data: Any, move: float) -> _Bound | None:
-        """The bounds of one feed; ``None``: its bars tell more than their prices."""
-        broker, instrument = self._broker, self._broker.instrument(data)
-        plain = isinstance(data, PerpData) and not instrument.has_detail
-        marks = instrument.marks
-        coarse = marks is None or (
-            instrument.bar and marks.length >= instrument.bar.length
+    def _keep_from_orders(self, bounds: dict[Any, Bounds]) -> bool:
+        """Keep prices from the orders that rest; False: one may fill at any."""
+        broker = self._broker
+        return all(
+            broker.has_met_a_bar(order) and bounds[order.data].keep_from(order)
+            for order in broker.pending
         )
-        if not (plain and coarse) or broker.terms(data).bears_interest:
-            return None
-        mark = broker.mark(data)
-        least, most = mark * (1 - move), mark * (1 + move)
-        candle = broker.coarse_candle(data)
-        if candle is not None and not least < candle[1] <= candle[2] < most:
-            return None  # it is judged when it is over
-        due = min(instrument.next_stamp, broker.next_date)
-        lines = data.lines
-        return _Bound(
-            *(lines.low, lines.high, lines.datetime),
-            *(least, most),
-            instrument.number_of(due) if due < inf else inf,
-            instrument,
-        )
+
+    def _is_inside(self, bounds: dict[Any, Bounds]) -> bool:
+        """Whether the marks of now, and coarse candles not yet judged, are within."""
+        broker = self._broker
+        for data, kept in bounds.items():
+            if kept.least == -inf and kept.most == inf:
+                continue
+            if not isinstance(data, PerpData):  # its candles were not checked
+                return False
+            if not len(data) or not kept.least < broker.mark(data) < kept.most:
+                return False
+            candle = broker.coarse_candle(data)
+            if (
+                candle is not None
+                and not kept.least < candle[1] <= candle[2] < kept.most
+            ):
+                return False
+        return True
 
 
 def _is_steady(instrument: Instrument) -> bool:
@@ -197,4 +250,14 @@ def _is_steady(instrument: Instrument) -> bool:
     data = instrument.data
     line = data.lines[0]
     is_whole = not (data.resampling or data.replaying) and line.mode == line.UnBounded
-    return is_whole and instrument.length_is_known and not instrument.has_funding_line
+    return is_whole and not instrument.has_funding_line
+
+
+def _is_ordered(instrument: Instrument) -> bool:
+    """Whether the times of a preloaded feed rise from bar to bar."""
+    data = instrument.data
+    # What is not preloaded cannot be told.
+    if len(data) == data.buflen():
+        return False
+    times = np.array(data.lines.datetime.array[: data.buflen()])
+    return bool(np.all(np.diff(times) > 0))

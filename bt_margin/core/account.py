@@ -172,8 +172,13 @@ class Account:
 
     def available_balance(self, marks: Marks, order_margin: Number = 0) -> Number:
         """What a new order or a transfer may use: never below 0."""
-        shared = self.summary(self.shared, marks)
-        return max(0, shared.margin_balance - shared.initial_margin - order_margin)
+        margin_balance: Number = self.balance(self.shared)
+        locked: Number = 0
+        for position in self.positions_in(self.shared):
+            mark = marks(position.contract.symbol)
+            margin_balance += position.unrealized_pnl(mark)
+            locked += position.initial_margin(mark, self.shared.margin_basis)
+        return max(0, margin_balance - locked - order_margin)
 
     def liquidation_price(self, key: str, marks: Marks) -> Number | None:
         """Mark of a position's symbol that liquidates it, other marks as they are."""

@@ -80,6 +80,17 @@ class BarWalk:
         self._charges.clear()
         self.share = BEFORE_OPEN
 
+    def stand(self, time: datetime, marks: Mapping[str, Number]) -> None:
+        """Be at the end of a bar in which nothing happened, without walking it.
+
+        Args:
+            time: that moment, UTC.
+            marks: mark prices then, of the symbols that moved.
+        """
+        self.open_bar(time, timedelta(), {})
+        self._marks.update(marks)
+        self.share = 1
+
     def follow(self, policy: LiquidationPolicy) -> None:
         """Liquidate under ``policy`` from here on."""
         self._liquidator.policy = policy

@@ -1,0 +1,131 @@
+"""Lookout: the first bar of a feed ahead at which something can happen.
+
+The bars of a preloaded feed are known from the start. While the broker sleeps, prices
+ahead are compared with bounds in stretches, so that a bar costs one comparison.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from .instrument import Instrument
+from .kinds import BY_THE_BAR, STOP_LIMITS, STOPS, TRAILS
+from .series import stretch_outside
+
+__all__ = ["Bounds", "Lookout"]
+
+_SHORTEST, _LONGEST = 64, 65_536  # bars of a stretch; each is four times the last
+
+
+@dataclass(slots=True)
+class Bounds:
+    """Within which prices, and until when, nothing can happen on a feed.
+
+    Attributes:
+        least: no price may be below or at it.
+        most: no price may be above or at it.
+        due: no bar may end at or after this moment, ms.
+        valid: no bar may have a time after this, as Backtrader's number.
+    """
+
+    least: float = -inf
+    most: float = inf
+    due: float = inf
+    valid: float = inf
+
+    def narrow(self, least: float, most: float) -> None:
+        """Keep prices within these two as well."""
+        self.least, self.most = max(self.least, least), min(self.most, most)
+
+    def keep_from(self, order: Any) -> bool:
+        """Keep prices from where an order fills; False: it may fill at any."""
+        if order.valid:
+            self.valid = min(self.valid, order.valid)
+        if not order.active():  # until an event that the bounds rule out
+            return True
+        kind = order.exectype
+        if kind in BY_THE_BAR or kind in TRAILS:
+            return False
+        waits = kind in STOPS or (kind in STOP_LIMITS and not order.triggered)
+        price = order.created.pricelimit if order.triggered else order.created.price
+        if order.isbuy() is waits:
+            self.narrow(-inf, price)
+        else:
+            self.narrow(price, inf)
+        return True
+
+
+class Lookout:
+    """Looks ahead on one feed.
+
+    Args:
+        instrument: the feed, whose bars come one by one and stay what they are.
+
+    Attributes:
+        line: of the feed; how long it is says which bar is the present one.
+        wake: how long the line is at the first bar that has to be looked at, or at
+            the first that was not yet compared.
+    """
+
+    __slots__ = (
+        *("_bounds", "_end", "_instrument", "_is_found", "_prices", "_size", "_time"),
+        *("line", "wake"),
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        lines = instrument.data.lines
+        self._instrument = instrument
+        self._time = lines.datetime
+        self._prices = (lines.open, lines.high, lines.low, lines.close)
+        self.line = lines.datetime
+        self.keep(Bounds())
+
+    def keep(self, bounds: Bounds) -> None:
+        """Look out for the first bar after the present one that is beyond bounds."""
+        here, count = self.line.lencount, self._instrument.data.buflen()
+        times, due = self._time.array, bounds.due
+        self._bounds, self._end = bounds, count
+        if due < inf:
+            number = self._instrument.number_of(due)
+            self._end = bisect_left(times, number, here, count)
+        if bounds.valid < inf:
+            self._end = bisect_right(times, bounds.valid, here, self._end)
+        self.wake, self._is_found, self._size = here + 1, False, _SHORTEST
+        if bounds.least == -inf and bounds.most == inf:
+            self.wake, self._is_found = self._end + 1, True
+
+    def has_arrived(self) -> bool:
+        """Whether the present bar has to be looked at."""
+        while self.line.lencount >= self.wake:
+            if self._is_found:
+                return True
+            self._look_on()
+        return False
+
+    def _look_on(self) -> None:
+        """Compare the next stretch of bars."""
+        first = self.wake - 1
+        last = min(first + self._size, self._end)
+        found = self._first_outside(first, last)
+        self._is_found = found < last or last == self._end
+        self._size = min(4 * self._size, _LONGEST)
+        self.wake = found + 1
+
+    def _first_outside(self, first: int, last: int) -> int:
+        """The first bar from ``first`` on that is beyond bounds, or ``last``."""
+        least, most = self._bounds.least, self._bounds.most
+        columns = [line.array for line in self._prices]
+        found = stretch_outside(columns, first, last, least, most)
+        if first >= found:
+            return found
+        instrument, times = self._instrument, self._time.array
+        start = instrument.start_of(times[first])
+        end = instrument.end_of(times[found - 1])
+        for series in (instrument.marks, instrument.detail):
+            if series is not None:
+                moment = series.first_outside(start, end, least, most)
+                if moment < inf:
+                    number = instrument.number_of(moment)
+                    found = bisect_left(times, number, first, found)
+        return found
