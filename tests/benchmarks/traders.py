@@ -6,9 +6,9 @@ import backtrader as bt
 
 
 class Crossing(bt.Strategy):
-    """Two averages that cross, and a strength index: always long or short."""
+    """Two averages that cross, and a strength index that confirms: long or short."""
 
-    params: Any = (("fast", 60), ("slow", 240), ("share", 0.5))
+    params: Any = (("fast", 10), ("slow", 30), ("strong", 65), ("share", 0.5))
 
     def __init__(self) -> None:
         fast = bt.ind.SMA(period=self.p.fast)
@@ -20,13 +20,17 @@ class Crossing(bt.Strategy):
         crossed = self.crossing[0]
         if not crossed:
             return
+        strength, held = self.strength[0], self.position.size
+        if crossed > 0 and strength > self.p.strong and held <= 0:
+            self._turn(self.buy)
+        elif crossed < 0 and strength < 100 - self.p.strong and held >= 0:
+            self._turn(self.sell)
+
+    def _turn(self, send: Any) -> None:
+        """Close what is held and open the other side."""
         size = self.p.share * self.broker.getvalue() / self.data.close[0]
-        if crossed > 0 and self.strength[0] < 90:
-            self.close()
-            self.buy(size=size)
-        elif crossed < 0 and self.strength[0] > 10:
-            self.close()
-            self.sell(size=size)
+        self.close()
+        send(size=size)
 
 
 class Scalper(bt.Strategy):
