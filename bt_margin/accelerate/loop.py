@@ -6,6 +6,7 @@ steps, `why_not` names it and the stock loop runs.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import backtrader as bt
@@ -13,11 +14,11 @@ from backtrader.feed import AbstractDataBase
 from backtrader.linebuffer import LineBuffer
 from backtrader.lineseries import Lines
 
+from .feeds import INFINITE, Feed
 from .turns import StrategyTurn
 
 __all__ = ["run_bars", "why_not"]
 
-_INFINITE = float("inf")
 _CEREBRO = ("_brokernotify", "_check_timers", "_next_writers")
 _FEED = (
     *("advance", "advance_peek", "_tick_nullify", "_tick_fill"),
@@ -68,8 +69,23 @@ def run_bars(cerebro: Any, strategies: Sequence[Any]) -> None:
 
     The strategies have done their ``_once`` and are reset.
     """
-    feeds = [_Feed(data) for data in sorted(cerebro.datas, key=_resolution)]
-    turns = [StrategyTurn(strategy, cerebro) for strategy in strategies]
+    with ExitStack() as undo:
+        feeds = [Feed(data) for data in sorted(cerebro.datas, key=_resolution)]
+        for feed in feeds:
+            undo.callback(feed.leave)
+        gauges = {id(line): feed.cursor for feed in feeds for line in feed.lines}
+        turns = [StrategyTurn(strategy, cerebro, gauges) for strategy in strategies]
+        for turn in turns:
+            undo.callback(turn.leave)
+        _deliver(cerebro, strategies, feeds, turns)
+
+
+def _deliver(
+    cerebro: Any,
+    strategies: Sequence[Any],
+    feeds: Sequence[Feed],
+    turns: Sequence[StrategyTurn],
+) -> None:
     opening = _Opening(cerebro, strategies)
     for time in _steps(feeds):
         if not opening.take(time):
@@ -83,27 +99,36 @@ def run_bars(cerebro: Any, strategies: Sequence[Any]) -> None:
 
 
 class _Opening:
-    """What comes before the strategies at each bar: timers, the open, the broker."""
+    """What comes before the strategies at each bar: timers, the open, the broker.
+
+    Attributes:
+        take: does it for the bar of a time; False: the run was stopped.
+    """
 
     def __init__(self, cerebro: Any, strategies: Sequence[Any]) -> None:
         self._cerebro = cerebro
         self._strategies = strategies
         self._quick = cerebro.p.quicknotify
-        self._is_simple = not (
+        is_simple = not (
             cerebro._timers or cerebro._timerscheat or cerebro.p.cheat_on_open
         )
+        self.take = self._take_simply if is_simple else self._take
         self._broker = cerebro._broker
         stock = bt.brokers.BackBroker.get_notification
-        self._has_queue = getattr(type(self._broker), "get_notification", 0) is stock
+        has_queue = getattr(type(self._broker), "get_notification", 0) is stock
+        self._queue = self._broker.notifs if has_queue else None
 
-    def take(self, time: float) -> bool:
-        """One bar, up to the strategies' turn; False: the run was stopped."""
-        cerebro = self._cerebro
-        if self._is_simple:
+    def _take_simply(self, _: float) -> bool:
+        self._broker.next()
+        if self._queue is None or self._queue:
             self._notify_broker()
-            return not cerebro._event_stop
+        return not self._cerebro._event_stop
+
+    def _take(self, time: float) -> bool:
+        cerebro = self._cerebro
         if not self._cheat(time):
             return False
+        self._broker.next()
         self._notify_broker()
         if cerebro._event_stop:
             return False
@@ -122,11 +147,8 @@ class _Opening:
         return True
 
     def _notify_broker(self) -> None:
-        broker = self._broker
-        broker.next()
-        if self._has_queue and not broker.notifs:
-            return
-        while (order := broker.get_notification()) is not None:
+        """Bring the broker's orders to their strategies."""
+        while (order := self._broker.get_notification()) is not None:
             owner = order.owner
             if owner is None:
                 owner = self._cerebro.runningstrats[0]
@@ -137,52 +159,13 @@ def _resolution(data: Any) -> tuple[int, int]:
     return data._timeframe, data._compression
 
 
-def _steps(feeds: Sequence["_Feed"]) -> Iterator[float]:
+def _steps(feeds: Sequence[Feed]) -> Iterator[float]:
     """Each time at which feeds bring a bar; those that do stand there by then."""
     if len(feeds) == 1:
-        coming, advance = feeds[0].coming, feeds[0].advance
-        while (time := coming()) != _INFINITE:
-            advance()
-            yield time
+        yield from feeds[0].bars()
         return
-    while (time := min(ahead := [feed.coming() for feed in feeds])) != _INFINITE:
+    while (time := min(ahead := [feed.coming() for feed in feeds])) != INFINITE:
         for feed, theirs in zip(feeds, ahead, strict=True):
             if theirs <= time:
                 feed.advance()
         yield time
-
-
-class _Feed:
-    """A preloaded feed, advanced by its line buffers."""
-
-    def __init__(self, data: Any) -> None:
-        self._lines = list(data.lines)
-        self._first = data.lines[0]
-        self._count = data.buflen()
-        self._clock = data.lines.datetime
-        self._own = vars(data)
-        names = [name for name in data.getlinealiases() if name != "datetime"]
-        ticks = {"tick_" + n: getattr(data.lines, n) for n in names}
-        ticks["tick_last"] = getattr(data.lines, data._getlinealias(0))
-        self._ticks = list(ticks.items())
-        self._no_ticks = dict.fromkeys(ticks)
-
-    def coming(self) -> float:
-        """The time of the next bar, infinite after the last."""
-        if self._first.lencount >= self._count:
-            return _INFINITE
-        clock = self._clock
-        return float(clock.array[clock._idx + 1])
-
-    def advance(self) -> None:
-        """Move on by a bar, and let the bar be the tick, as a feed does itself."""
-        for line in self._lines:
-            line._idx += 1
-            line.lencount += 1
-        own = self._own
-        if self._first.lencount >= self._count:
-            # Of the last bar Backtrader leaves no tick behind.
-            own.update(self._no_ticks)
-            return
-        for name, line in self._ticks:
-            own[name] = line.array[line._idx]

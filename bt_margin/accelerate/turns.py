@@ -4,7 +4,7 @@ Skipped is what has no effect: a notification that nobody overrides, an analyzer
 ``next`` is empty, a minimum period that is over.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import backtrader as bt
@@ -13,6 +13,7 @@ from backtrader.linebuffer import LineBuffer
 from backtrader.lineiterator import LineIterator
 from backtrader.lineseries import Lines, LineSeries
 
+from .cursors import Cursor
 from .watching import watcher
 
 __all__ = ["StrategyTurn", "family"]
@@ -24,17 +25,32 @@ _OUTER = ("next", "nextstart", "prenext")
 
 
 class StrategyTurn:
-    """What a strategy does at each bar."""
+    """What a strategy does at each bar.
 
-    def __init__(self, strategy: Any, cerebro: Any) -> None:
+    Args:
+        strategy: the strategy.
+        cerebro: its Cerebro.
+        gauges: the cursors of the feeds, by the ids of their lines.
+    """
+
+    def __init__(
+        self, strategy: Any, cerebro: Any, gauges: Mapping[int, Cursor]
+    ) -> None:
         self._strategy = strategy
         self._line = strategy.lines.datetime
         self._others = [line for line in strategy.lines if line is not self._line]
         self._indicators = strategy._lineiterators[LineIterator.IndType]
         self._count = len(self._indicators)
-        self._groups = _groups(self._indicators, cerebro.datas)
+        self._groups: list[tuple[Any, Cursor]] | None = None
+        groups = _groups(self._indicators, cerebro.datas)
+        if groups is not None:
+            self._groups = [
+                (gauges.get(id(measure), measure), Cursor(lines, self._ungroup))
+                for measure, lines in groups
+            ]
         self._is_past_minimum = False
         self._telling = _Telling(strategy)
+        self._tells = self._telling.is_heard
         self._turns = [*_all_turns(strategy.analyzers)]
         self._nexts = [turn[_NEXT] for turn in self._turns]
         self._watchers = [
@@ -42,14 +58,25 @@ class StrategyTurn:
             for one in strategy._lineiterators[LineIterator.ObsType]
         ]
 
+    def leave(self) -> None:
+        """Leave all lines as Backtrader's loop leaves them."""
+        self._ungroup()
+        for watch in self._watchers:
+            watch.leave()
+
     def take(self, time: float) -> None:
         """One bar."""
-        strategy = self._strategy
-        self._move_indicators()
+        strategy, groups = self._strategy, self._groups
+        if groups is None or len(self._indicators) != self._count:
+            self._move_singly()
+        else:
+            for gauge, cursor in groups:
+                if gauge.lencount > cursor.lencount:
+                    cursor.move()
         self._move_on(time)
         if strategy._orderspending or strategy._tradespending:
             strategy._notify()
-        else:
+        elif self._tells:
             self._telling.tell()
         if self._is_past_minimum:
             status = -1
@@ -64,20 +91,18 @@ class StrategyTurn:
         if strategy._orderspending or strategy._tradespending:
             strategy.clear()
 
-    def _move_indicators(self) -> None:
+    def _ungroup(self) -> None:
+        """Move indicators one by one: one of them was moved by hand, or it is over."""
+        groups, self._groups = self._groups or (), None
+        for _, cursor in groups:
+            cursor.release()
+
+    def _move_singly(self) -> None:
         """Bring the indicators to the bars of their clocks."""
-        if len(self._indicators) != self._count:  # some were made during the run
-            self._groups = None
-        if self._groups is None:
-            for indicator in self._indicators:
-                if len(indicator._clock) > len(indicator):
-                    indicator.advance()
-            return
-        for measure, first, lines in self._groups:
-            if measure.lencount > first.lencount:
-                for line in lines:
-                    line._idx += 1
-                    line.lencount += 1
+        self._ungroup()  # some may have been made during the run
+        for indicator in self._indicators:
+            if len(indicator._clock) > len(indicator):
+                indicator.advance()
 
     def _move_on(self, time: float) -> None:
         """Bring the strategy's own lines to the next step."""
@@ -102,14 +127,16 @@ class StrategyTurn:
 # Indicators
 
 
-def _groups(indicators: Sequence[Any], datas: Sequence[Any]) -> Any:
+def _groups(
+    indicators: Sequence[Any], datas: Sequence[Any]
+) -> list[tuple[Any, list[Any]]] | None:
     """Indicators that move together, by whose length; ``None``: one moves in its way.
 
     Returns:
-        For each group the line whose length it follows, a line of its own, and all.
+        For each group the line whose length it follows, and its lines.
     """
     leaders = {id(line): data.lines[0] for data in datas for line in data.lines}
-    groups: dict[tuple[int, int], tuple[Any, Any, list[Any]]] = {}
+    groups: dict[tuple[int, int], tuple[Any, list[Any]]] = {}
     for indicator in indicators:
         own = _own_lines(indicator)
         measure = _length_line(indicator._clock)
@@ -118,10 +145,10 @@ def _groups(indicators: Sequence[Any], datas: Sequence[Any]) -> Any:
         # One that follows an indicator follows what that follows.
         leader = leaders.get(id(measure), measure)
         key = (id(leader), own[0].lencount)
-        groups.setdefault(key, (leader, own[0], []))[2].extend(own)
+        groups.setdefault(key, (leader, []))[1].extend(own)
         if leader is not measure or id(measure) in leaders:
             leaders.update((id(line), leader) for line in own)
-    moved = [id(line) for _, _, lines in groups.values() for line in lines]
+    moved = [id(line) for _, lines in groups.values() for line in lines]
     return [*groups.values()] if len(set(moved)) == len(moved) else None
 
 
@@ -172,6 +199,7 @@ class _Telling:
         self._add(strategy, bt.Strategy)
         for analyzer in (*strategy.analyzers, *strategy._slave_analyzers):
             self._add_analyzer(analyzer)
+        self.is_heard = bool(self._is_own or self._calls)
 
     def _add(self, one: Any, stock: Any) -> None:
         if _is_own(one, "notify_cashvalue", stock):
@@ -198,7 +226,7 @@ class _Telling:
         """Tell them, when there are no orders and trades to tell of."""
         if self._is_own:
             self._strategy._notify()
-        elif self._calls:
+        else:
             broker = self._strategy.broker
             cash, value = broker.getcash(), broker.getvalue()
             fundvalue, fundshares = broker.fundvalue, broker.fundshares

@@ -3,6 +3,7 @@
 Backtrader's own observers write into their arrays; others do as they do.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from math import nan
 from typing import Any
@@ -13,12 +14,17 @@ from backtrader.lineiterator import LineIterator
 from backtrader.lineseries import Lines, LineSeries
 from backtrader.observer import Observer
 
+from .cursors import Cursor
+
 __all__ = ["watcher"]
 
-Watcher = Callable[[int], None]
+_BLOCK = 1024  # bars by which an observer's lines grow at once
+_EMPTY = array("d", [nan]) * _BLOCK
 
 
-def watcher(observer: Any, strategy: Any, turns: Sequence[Any]) -> Watcher:
+def watcher(
+    observer: Any, strategy: Any, turns: Sequence[Any]
+) -> "_Watcher | _FastWatcher":
     """The turn of an observer, called with the bars that the strategy still lacks.
 
     Args:
@@ -73,6 +79,9 @@ class _Watcher:
         elif len(observer):
             observer.prenext()
 
+    def leave(self) -> None:
+        """Nothing was borrowed."""
+
 
 class _FastWatcher:
     """An observer of Backtrader's, or one that moves like these."""
@@ -86,22 +95,35 @@ class _FastWatcher:
     ) -> None:
         self._turns = turns
         self._lines = list(observer.lines)
-        self._first = self._lines[0]
+        self._cursor = Cursor(self._lines)
         self._clock = strategy.lines[0]
         self._look = look
+        self._spare = 0  # bars by which the lines are longer than they should be
 
     def __call__(self, status: int) -> None:
         if self._turns:
             phase = 0 if status < 0 else 2 if status else 1
             for turn in self._turns:
                 turn[phase]()
-        is_new = self._clock.lencount > self._first.lencount
+        is_new = self._clock.lencount > self._lines[0].lencount
         if is_new:
-            for line in self._lines:
-                line._idx += 1
-                line.lencount += 1
-                line.array.append(nan)
+            if not self._spare:
+                self._grow()
+            self._spare -= 1
+            self._cursor.move()
         self._look(is_new)
+
+    def _grow(self) -> None:
+        """Append empty bars, of which each step takes one."""
+        for line in self._lines:
+            line.array.extend(_EMPTY)
+        self._spare = _BLOCK
+
+    def leave(self) -> None:
+        """Leave the lines as long as single steps would have left them."""
+        self._cursor.release()
+        for line in self._lines if self._spare else ():
+            del line.array[-self._spare :]
 
 
 def _look(observer: Any, strategy: Any) -> Callable[[bool], None] | None:

@@ -23,6 +23,7 @@ from bt_margin.core.errors import (
 from bt_margin.core.funding import FundingEvent
 from bt_margin.core.ledger import Ledger, LedgerEntryKind
 from bt_margin.core.liquidation import LiquidationEvent
+from bt_margin.core.number import Number
 from bt_margin.core.path import BarPath
 from bt_margin.core.walk import BarWalk
 from bt_margin.core.wallet import GapLoss, MarginMode
@@ -485,8 +486,13 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     def appraise(self) -> None:
         """Take the value of all wallets at the marks of now."""
         account = self.account
-        self._unrealized = account.unrealized_pnl(self.mark_of_symbol)
-        self._value = float(account.wallet_balance + self._unrealized) or _WIPED_OUT
+        unrealized_pnl = account.unrealized_pnl(self.mark_of_symbol)
+        self.note_value(account.wallet_balance, unrealized_pnl)
+
+    def note_value(self, wallet_balance: Number, unrealized_pnl: Number) -> None:
+        """Take the value of all wallets from what they hold and what is unrealized."""
+        self._unrealized = unrealized_pnl
+        self._value = float(wallet_balance + unrealized_pnl) or _WIPED_OUT
         self._fundval = self._value / self._fundshares
 
     def _take_notionals(self) -> None:

@@ -93,10 +93,9 @@ class Asking:
     def available_balance(self) -> float:
         """What a new order or a transfer may use; never below 0."""
         if self._is_dozing:
-            locked = self._watch.locked()
-        else:
-            self._require_margin()
-            locked = self._desk.locked()
+            return float(self._watch.available_balance())
+        self._require_margin()
+        locked = self._desk.locked()
         return float(self.account.available_balance(self.mark_of_symbol, locked))
 
     def available_to_open(self, order: Any, account: Any) -> float:

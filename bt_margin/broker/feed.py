@@ -12,7 +12,7 @@ from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding, constant_funding
 
 from .refusal import finite_number, refuse_unknown
-from .series import CandleSeries, FundingSeries, day_numbers
+from .series import CandleSeries, FundingSeries, day_numbers, doubles
 
 __all__ = ["PerpData"]
 
@@ -22,6 +22,31 @@ _UNITS = (
     (timedelta(minutes=1), bt.TimeFrame.Minutes),
     (timedelta(seconds=1), bt.TimeFrame.Seconds),
 )
+
+
+class _Tick:
+    """A tick of a feed: what was written, or while its bars are its ticks, a line's.
+
+    Backtrader writes seven of them at each bar, and hardly anyone reads them.
+    """
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, data: Any, owner: type) -> Any:
+        if data is None:
+            return self
+        if not data.reads_ticks_off_lines:
+            return vars(data).get(self._name)
+        line = getattr(data.lines, self._line)
+        # Of the last bar Backtrader leaves no tick behind.
+        return line[0] if 0 < line.lencount < data.buflen() else None
+
+    def __set__(self, data: Any, value: Any) -> None:
+        vars(data)[self._name] = value
 
 
 class PerpData(bt.feed.DataBase):
@@ -55,6 +80,19 @@ class PerpData(bt.feed.DataBase):
         ("compression", None),
     )
 
+    ticks_of_lines = tuple(
+        f"tick_{name}"
+        for name in ("open", "high", "low", "close", "volume", "openinterest", "last")
+    )
+    reads_ticks_off_lines = False
+    tick_open = _Tick("open")
+    tick_high = _Tick("high")
+    tick_low = _Tick("low")
+    tick_close = _Tick("close")
+    tick_volume = _Tick("volume")
+    tick_openinterest = _Tick("openinterest")
+    tick_last = _Tick("close")
+
     def __init__(self, **unknown: Any) -> None:
         super().__init__()
         refuse_unknown(type(self), unknown)
@@ -80,10 +118,9 @@ class PerpData(bt.feed.DataBase):
                 stamps = constant_funding(*span, rate, self.p.funding_interval)
             stamps = as_funding(stamps, where=where, span=span)
             self.funding_series = FundingSeries(stamps)
-        prices = (trade[name].to_numpy() for name in _COLUMNS)
         self._columns = {
             "datetime": day_numbers(pd.DatetimeIndex(trade.index)),
-            **{n: array("d", c) for n, c in zip(_COLUMNS, prices, strict=True)},
+            **{name: doubles(trade[name]) for name in _COLUMNS},
             "openinterest": array("d", bytes(8 * len(trade))),
         }
         self._set_timeframe()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum, inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ __all__ = [
     "FundingSeries",
     "LowFirst",
     "day_numbers",
+    "doubles",
     "epoch_ms",
     "mark_path",
     "stretch_outside",
@@ -69,22 +70,39 @@ class Bar:
         return (time - self.start) / (self.end - self.start)
 
 
+def doubles(column: "pd.Series[Any]") -> "array[float]":
+    """A column as an array of doubles."""
+    found = array("d")
+    found.frombytes(column.to_numpy(dtype=np.float64).tobytes())
+    return found
+
+
 def day_numbers(index: pd.DatetimeIndex) -> "array[float]":
     """Times of an index as Backtrader's numbers: its ``date2num``, to the last bit.
 
     That is the correctly rounded sum of the day and of the shares that hours,
     minutes, seconds and microseconds are of one; times of day come again every day.
     """
-    microseconds = index.as_unit("us").asi8
-    days, times = divmod(microseconds, _DAY_US)
-    shares: dict[int, tuple[float, ...]] = {}
-    for time in set(times.tolist()):
-        seconds, rest = divmod(time, 10**6)
-        minutes, second = divmod(seconds, 60)
-        hour, minute = divmod(minutes, 60)
-        shares[time] = (hour / 24, minute / 1440, second / 86_400, rest / _DAY_US)
-    numbers = zip((days + EPOCH_DAY).tolist(), times.tolist(), strict=True)
-    return array("d", (fsum((day, *shares[time])) for day, time in numbers))
+    days, times = divmod(index.as_unit("us").asi8, _DAY_US)
+    places, different = pd.factorize(times)
+    shares = np.array([_day_share(time) for time in different.tolist()])
+    share, rest = shares.reshape(-1, 2)[places].T
+    day = (days + EPOCH_DAY).astype(np.float64)
+    total = day + share
+    lost = share - (total - day)  # exact: a day is more than its share (Dekker)
+    found = array("d")
+    found.frombytes((total + (lost + rest)).tobytes())
+    return found
+
+
+def _day_share(time: int) -> tuple[float, float]:
+    """The share of a day (time in microseconds) as a double and what that leaves."""
+    seconds, rest = divmod(time, 10**6)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    parts = (hour / 24, minute / 1440, second / 86_400, rest / _DAY_US)
+    share = fsum(parts)
+    return share, fsum((*parts, -share))
 
 
 class CandleSeries:
@@ -103,10 +121,8 @@ class CandleSeries:
         starts = epoch_ms(pd.DatetimeIndex(candles.index))
         self.length = min((b - a for a, b in pairwise(starts)), default=60_000)
         self._starts = array("q", starts)
-        self._columns = tuple(
-            array("d", candles[name].to_numpy(dtype="float64"))
-            for name in ("open", "high", "low", "close")
-        )
+        names = ("open", "high", "low", "close")
+        self._columns = tuple(doubles(candles[name]) for name in names)
         self._latest = 0  # the candle that was asked for last
 
     def at(self, time: int) -> tuple[int, Candle] | None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from bt_margin.core.account import Account
+from bt_margin.core.number import Number
+from bt_margin.core.position import Position
 from bt_margin.core.wallet import Wallet
 
 from .feed import PerpData
@@ -42,12 +44,19 @@ class Watch:
     def __init__(self, broker: Any) -> None:
         self._broker = broker
         self._ledger = broker.ledger
+        self._submitted = broker.submitted
         self._lookouts: list[Lookout] | None = None
         self._by_feed: dict[Any, Lookout] = {}
+        self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
+        self._left = 0  # bars from here on that are known to be calm
         self._entries = 0  # of the ledger, when the bounds were found
+        self._was_awake = False  # since the ledger was last compared
         self._length = 0  # of all feeds, at the bar slept through last
-        self._appraised = 0  # the same, when the value was taken last
         self._cheats = False  # whether strategies are asked before the broker's bar
+        self._appraised = -1  # bars left when the value was taken last
+        self._held: list[tuple[str, Position]] = []
+        self._balance: Number = 0
+        self._available: float | None = None
         self._resting: list[RestingMargin] = []
         self.is_asleep = self.is_dozing = False
         self.is_off = not broker.p.accelerate
@@ -55,26 +64,41 @@ class Watch:
     def forget(self) -> None:
         """Look at the next bar whatever it is: something was changed."""
         self._lookouts = None
+        self._left = 0
 
     def sleeps(self) -> bool:
         """Whether the bar of the moment needs no look; it is slept through then."""
-        lookouts = self._lookouts
-        if lookouts is None:
+        if self._left <= 0 and not self._may_sleep_on():
             return False
-        # Whoever moves money since the bounds were found leaves an entry.
-        if self._broker.submitted or len(self._ledger) != self._entries:
-            self._lookouts = None
+        if self._submitted or self._was_touched():
+            self.forget()
             return False
-        length = 0
-        for lookout in lookouts:
-            here = lookout.line.lencount
-            if here >= lookout.wake and lookout.has_arrived():
-                return False
-            length += here
-        self._length = length
+        self._left -= 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
+        if self._cheats:
+            self._length = self._lengths()
         return True
+
+    def _may_sleep_on(self) -> bool:
+        """Whether the present bar is calm; counts the bars that are."""
+        if self._lookouts is None:
+            return False
+        if any(lookout.has_arrived() for lookout in self._lookouts):
+            return False
+        # A step brings each feed one bar at most.
+        self._left = min(lookout.ahead for lookout in self._lookouts)
+        return True
+
+    def _was_touched(self) -> bool:
+        """Whether money was moved: that wakes the broker, and leaves an entry."""
+        if not self._was_awake:
+            return False
+        self._was_awake = False
+        return len(self._ledger) != self._entries
+
+    def _lengths(self) -> int:
+        return sum(len(data) for data in self._broker.feeds)
 
     def wake_before(self) -> None:
         """Stand at the last bar slept through: the one of the moment comes after it."""
@@ -90,33 +114,41 @@ class Watch:
         """
         if not self.is_asleep:
             return
-        length = sum(len(data) for data in self._broker.feeds)
         self.is_asleep = self.is_dozing = False
-        self._stand(is_before=length != self._length)
+        self._was_awake = True
+        self._stand(is_before=self._cheats and self._lengths() != self._length)
         self._broker.appraise()
 
     def appraise(self) -> None:
         """Take the value at the end of the bar of the moment, once for each bar."""
         if not self.is_dozing:
             self.wake()
-        elif self._appraised != self._length:
-            self._appraised = self._length
-            self._broker.appraise()
+        elif self._appraised != self._left:
+            self._appraised = self._left
+            pnl = sum(one.unrealized_pnl(self.mark(name)) for name, one in self._held)
+            self._broker.note_value(self._balance, pnl)
+
+    def available_balance(self) -> float:
+        """The same of what a new order may use."""
+        if self._available is not None:
+            return self._available
+        account: Account = self._broker.account
+        resting, mark = self._resting, self.mark
+        locked = sum(one.locked(account, mark(one.symbol)) for one in resting)
+        available = float(account.available_balance(self.mark, locked))
+        if not (resting or account.positions_in(account.shared)):
+            self._available = available  # no mark changes it
+        return available
 
     def mark(self, symbol: str) -> float:
         """Mark of a symbol at the end of the bar slept through."""
-        shown: list[Instrument] = self._broker.shows(symbol)
+        shown = self._shown[symbol]
         if len(shown) == 1:
             return shown[0].closing_mark()
         begun = [one for one in shown if len(one.data)]
         for one in begun:
             one.go_to(0)
         return max(begun, key=lambda one: one.recency).closing_mark()
-
-    def locked(self) -> float:
-        """What resting orders lock at the end of the bar slept through."""
-        account: Account = self._broker.account
-        return sum(one.locked(account, self.mark(one.symbol)) for one in self._resting)
 
     def _stand(self, *, is_before: bool) -> None:
         """Stand where the feeds are, or were one step ago."""
@@ -134,7 +166,7 @@ class Watch:
     def set(self) -> None:
         """Find the bounds of the bars to come, once a bar is done."""
         broker = self._broker
-        self._lookouts = None
+        self.forget()
         if self.is_off or broker.guards or broker._userhist:
             return
         if broker.submitted or broker._toactivate:
@@ -146,8 +178,12 @@ class Watch:
             return
         for data, kept in bounds.items():
             self._by_feed[data].keep(kept)
-        self._entries = len(self._ledger)
+        self._entries, self._was_awake = len(self._ledger), True
         self._resting = broker.resting_margins()
+        held = broker.account.positions.values()
+        self._held = [(position.contract.symbol, position) for position in held]
+        self._balance, self._available = broker.account.wallet_balance, None
+        self._appraised = -1
         self._lookouts = list(self._by_feed.values())
 
     def _make_lookouts(self) -> bool:
@@ -164,6 +200,7 @@ class Watch:
         cerebro = broker.cerebro
         self._cheats = bool(cerebro.p.cheat_on_open or cerebro._timerscheat)
         self._by_feed = {one.data: Lookout(one) for one in instruments}
+        self._shown = {one.symbol: broker.shows(one.symbol) for one in instruments}
         return True
 
     def _bounds(self) -> dict[Any, Bounds] | None:

@@ -97,7 +97,8 @@ class Account:
 
     def positions_in(self, wallet: Wallet) -> list[Position]:
         """The positions whose margin the wallet holds."""
-        return [p for k, p in self.positions.items() if self._wallets[k] == wallet]
+        wallets, name = self._wallets, wallet.name
+        return [p for k, p in self.positions.items() if wallets[k].name == name]
 
     def positions_of(self, symbol: str) -> list[Position]:
         """The positions of a symbol: one, or its legs."""

@@ -1,0 +1,87 @@
+"""Feeds in the loop: preloaded bars, advanced by a cursor."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .cursors import Cursor
+
+__all__ = ["INFINITE", "Feed"]
+
+INFINITE = float("inf")
+
+
+class Feed:
+    """A preloaded feed.
+
+    Args:
+        data: the feed.
+
+    Attributes:
+        lines: its lines.
+        cursor: where they stand.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.lines = list(data.lines)
+        self._count = data.buflen()
+        self._clock = data.lines.datetime
+        self._data = data
+        self._own = vars(data)
+        names = [name for name in data.getlinealiases() if name != "datetime"]
+        ticks = {"tick_" + n: getattr(data.lines, n) for n in names}
+        ticks["tick_last"] = getattr(data.lines, data._getlinealias(0))
+        self._ticks = ticks
+        # A feed may read its ticks off its lines by itself.
+        served = getattr(data, "ticks_of_lines", ())
+        self._filled = {n: line for n, line in ticks.items() if n not in served}
+        self.cursor = Cursor(self.lines)
+        if served:
+            data.reads_ticks_off_lines = True
+
+    def leave(self) -> None:
+        """Leave the feed as Backtrader's loop leaves it."""
+        self.cursor.release()
+        if len(self._filled) < len(self._ticks):
+            self._data.reads_ticks_off_lines = False
+            if self._clock.lencount:
+                self._fill(self._ticks)
+
+    def coming(self) -> float:
+        """The time of the next bar, infinite after the last."""
+        clock = self._clock
+        place = self.cursor if self.cursor.is_shared else clock
+        if place.lencount >= self._count:
+            return INFINITE
+        index = self.cursor.idx if self.cursor.is_shared else clock._idx
+        return float(clock.array[index + 1])
+
+    def bars(self) -> Iterator[float]:
+        """The time of each bar, when the feed stands there."""
+        cursor, times, count = self.cursor, self._clock.array, self._count
+        filled = bool(self._filled)
+        while cursor.is_shared and cursor.lencount < count:
+            cursor.idx = place = cursor.idx + 1
+            cursor.lencount += 1
+            if filled:
+                self._fill(self._filled)
+            yield times[place]
+        while (time := self.coming()) != INFINITE:
+            self.advance()
+            yield time
+
+    def advance(self) -> None:
+        """Move on by a bar, and let the bar be the tick, as a feed does itself."""
+        self.cursor.move()
+        if not self.cursor.is_shared:
+            self.cursor.lencount = self._clock.lencount
+        if self._filled:
+            self._fill(self._filled)
+
+    def _fill(self, ticks: dict[str, Any]) -> None:
+        own = self._own
+        if self._clock.lencount >= self._count:
+            # Of the last bar Backtrader leaves no tick behind.
+            own.update(dict.fromkeys(ticks))
+            return
+        for name, line in ticks.items():
+            own[name] = line.array[line._idx]
