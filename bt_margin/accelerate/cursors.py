@@ -10,7 +10,7 @@ from typing import Any
 
 from backtrader.linebuffer import LineBuffer
 
-__all__ = ["Cursor"]
+__all__ = ["BoundLine", "Cursor"]
 
 
 class Cursor:
@@ -47,7 +47,7 @@ class Cursor:
         self.is_shared = True
         for line in self._bound:
             line._cursor = self
-            line.__class__ = _BoundLine
+            line.__class__ = BoundLine
 
     def move(self) -> None:
         """Go on by one bar."""
@@ -71,7 +71,7 @@ class Cursor:
             self._on_release()
 
 
-class _BoundLine(LineBuffer):
+class BoundLine(LineBuffer):
     """A line whose place is that of its cursor."""
 
     _cursor: Cursor

@@ -36,13 +36,13 @@ class Feed:
         self._filled = {n: line for n, line in ticks.items() if n not in served}
         self.cursor = Cursor(self.lines)
         if served:
-            data.reads_ticks_off_lines = True
+            data.ticks_until = self._count
 
     def leave(self) -> None:
         """Leave the feed as Backtrader's loop leaves it."""
         self.cursor.release()
         if len(self._filled) < len(self._ticks):
-            self._data.reads_ticks_off_lines = False
+            self._data.ticks_until = 0
             if self._clock.lencount:
                 self._fill(self._ticks)
 

@@ -13,7 +13,7 @@ from backtrader.linebuffer import LineBuffer
 from backtrader.lineiterator import LineIterator
 from backtrader.lineseries import Lines, LineSeries
 
-from .cursors import Cursor
+from .cursors import BoundLine, Cursor
 from .watching import watcher
 
 __all__ = ["StrategyTurn", "family"]
@@ -176,7 +176,8 @@ def _own_lines(indicator: Any) -> list[Any] | None:
 def _length_line(clock: Any) -> Any:
     """The line buffer whose length is that of ``clock``, if there is one."""
     if isinstance(clock, LineBuffer):
-        return clock if type(clock).__len__ is LineBuffer.__len__ else None
+        own = type(clock).__len__
+        return clock if own in (LineBuffer.__len__, BoundLine.__len__) else None
     stock = type(clock).__len__ in (LineSeries.__len__, bt.Strategy.__len__)
     return clock.lines[0] if stock and isinstance(clock.lines, Lines) else None
 

@@ -105,12 +105,14 @@ class _FastWatcher:
             phase = 0 if status < 0 else 2 if status else 1
             for turn in self._turns:
                 turn[phase]()
-        is_new = self._clock.lencount > self._lines[0].lencount
+        cursor = self._cursor
+        place = cursor if cursor.is_shared else self._lines[0]
+        is_new = self._clock.lencount > place.lencount
         if is_new:
             if not self._spare:
                 self._grow()
             self._spare -= 1
-            self._cursor.move()
+            cursor.move()
         self._look(is_new)
 
     def _grow(self) -> None:

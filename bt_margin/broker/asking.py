@@ -79,14 +79,21 @@ class Asking:
         self._wake()
         return float(self._walk.mark(symbol))
 
+    def has_begun(self, data: Any) -> bool:
+        """Whether the broker has seen a bar of a feed."""
+        if self._is_dozing:
+            return len(data) > 0
+        return self._instruments[data].bar is not None
+
     def mark(self, data: Any) -> float:
         """Mark price of a feed.
 
         Raises:
             MarginError: the feed has not begun.
         """
-        self._require_margin()
-        if self._instruments[data].bar is None:
+        if not self._is_dozing:
+            self._require_margin()
+        if not self.has_begun(data):
             raise MarginError(f"{data._name} has no bar yet: ask after its first one")
         return self.mark_of_symbol(self._instruments[data].symbol)
 

@@ -39,11 +39,12 @@ class _Tick:
     def __get__(self, data: Any, owner: type) -> Any:
         if data is None:
             return self
-        if not data.reads_ticks_off_lines:
+        count = data.ticks_until
+        if not count:
             return vars(data).get(self._name)
         line = getattr(data.lines, self._line)
         # Of the last bar Backtrader leaves no tick behind.
-        return line[0] if 0 < line.lencount < data.buflen() else None
+        return line[0] if 0 < line.lencount < count else None
 
     def __set__(self, data: Any, value: Any) -> None:
         vars(data)[self._name] = value
@@ -84,7 +85,7 @@ class PerpData(bt.feed.DataBase):
         f"tick_{name}"
         for name in ("open", "high", "low", "close", "volume", "openinterest", "last")
     )
-    reads_ticks_off_lines = False
+    ticks_until = 0  # while the loop runs, the bar from which on there are none
     tick_open = _Tick("open")
     tick_high = _Tick("high")
     tick_low = _Tick("low")

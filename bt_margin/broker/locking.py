@@ -160,8 +160,7 @@ class Locking:
 
     def _mark(self, data: Any) -> float | None:
         """Mark price; ``None``: the feed has not begun."""
-        begun = self._broker.instrument(data).bar is not None
-        return float(self._broker.mark(data)) if begun else None
+        return float(self._broker.mark(data)) if self._broker.has_begun(data) else None
 
     def _added_up(
         self, orders: list[tuple[Any, float]]

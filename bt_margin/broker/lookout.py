@@ -25,18 +25,28 @@ class Bounds:
     Attributes:
         least: no price may be below or at it.
         most: no price may be above or at it.
+        least_mark: no mark may be below or at it.
+        most_mark: no mark may be above or at it.
         due: no bar may end at or after this moment, ms.
         valid: no bar may have a time after this, as Backtrader's number.
     """
 
     least: float = -inf
     most: float = inf
+    least_mark: float = -inf
+    most_mark: float = inf
     due: float = inf
     valid: float = inf
 
     def narrow(self, least: float, most: float) -> None:
         """Keep prices within these two as well."""
         self.least, self.most = max(self.least, least), min(self.most, most)
+
+    def narrow_marks(self, least: float, most: float) -> None:
+        """Keep marks within these two, and prices, which can stand for them."""
+        self.narrow(least, most)
+        self.least_mark = max(self.least_mark, least)
+        self.most_mark = min(self.most_mark, most)
 
     def keep_from(self, order: Any) -> bool:
         """Keep prices from where an order fills; False: it may fill at any."""
@@ -114,16 +124,17 @@ class Lookout:
 
     def _first_outside(self, first: int, last: int) -> int:
         """The first bar from ``first`` on that is beyond bounds, or ``last``."""
-        least, most = self._bounds.least, self._bounds.most
+        bounds, instrument, times = self._bounds, self._instrument, self._time.array
         columns = [line.array for line in self._prices]
-        found = stretch_outside(columns, first, last, least, most)
-        if first >= found:
-            return found
-        instrument, times = self._instrument, self._time.array
-        start = instrument.start_of(times[first])
-        end = instrument.end_of(times[found - 1])
-        for series in (instrument.marks, instrument.detail):
-            if series is not None:
+        found = stretch_outside(columns, first, last, bounds.least, bounds.most)
+        finer = (
+            (instrument.marks, bounds.least_mark, bounds.most_mark),
+            (instrument.detail, bounds.least, bounds.most),
+        )
+        for series, least, most in finer:
+            if series is not None and first < found:
+                start = instrument.start_of(times[first])
+                end = instrument.end_of(times[found - 1])
                 moment = series.first_outside(start, end, least, most)
                 if moment < inf:
                     number = instrument.number_of(moment)

@@ -54,10 +54,13 @@ class Watch:
         self._length = 0  # of all feeds, at the bar slept through last
         self._cheats = False  # whether strategies are asked before the broker's bar
         self._appraised = -1  # bars left when the value was taken last
+        self._marked = -1  # the same of marks
+        self._marks: dict[str, float] = {}
         self._held: list[tuple[str, Position]] = []
         self._balance: Number = 0
         self._available: float | None = None
-        self._resting: list[RestingMargin] = []
+        # What the orders that rest ask for; ``None``: it moves with the marks.
+        self._resting: list[RestingMargin] | None = []
         self.is_asleep = self.is_dozing = False
         self.is_off = not broker.p.accelerate
 
@@ -134,15 +137,26 @@ class Watch:
             return self._available
         account: Account = self._broker.account
         resting, mark = self._resting, self.mark
+        if resting is None:
+            resting = self._broker.resting_margins()
         locked = sum(one.locked(account, mark(one.symbol)) for one in resting)
-        available = float(account.available_balance(self.mark, locked))
+        available = float(account.available_balance(mark, locked))
         if not (resting or account.positions_in(account.shared)):
             self._available = available  # no mark changes it
         return available
 
     def mark(self, symbol: str) -> float:
         """Mark of a symbol at the end of the bar slept through."""
-        shown = self._shown[symbol]
+        if self._marked != self._left:
+            self._marked, self._marks = self._left, {}
+        found = self._marks.get(symbol)
+        if found is None:
+            found = self._marks[symbol] = self._closing_mark(self._shown[symbol])
+        return found
+
+    @staticmethod
+    def _closing_mark(shown: list[Instrument]) -> float:
+        """Mark of a symbol off the feeds that show it."""
         if len(shown) == 1:
             return shown[0].closing_mark()
         begun = [one for one in shown if len(one.data)]
@@ -179,11 +193,12 @@ class Watch:
         for data, kept in bounds.items():
             self._by_feed[data].keep(kept)
         self._entries, self._was_awake = len(self._ledger), True
-        self._resting = broker.resting_margins()
+        is_fixed = not broker.venue.order_margin.open_loss
+        self._resting = broker.resting_margins() if is_fixed else None
         held = broker.account.positions.values()
         self._held = [(position.contract.symbol, position) for position in held]
         self._balance, self._available = broker.account.wallet_balance, None
-        self._appraised = -1
+        self._appraised = self._marked = -1
         self._lookouts = list(self._by_feed.values())
 
     def _make_lookouts(self) -> bool:
@@ -236,7 +251,7 @@ class Watch:
                 kept.due = min(kept.due, due)
             for instrument in broker.shows(symbol):
                 kept = bounds[instrument.data]
-                kept.narrow(mark * (1 - move), mark * (1 + move))
+                kept.narrow_marks(mark * (1 - move), mark * (1 + move))
         return True
 
     def _safe_move(self, wallet: Wallet) -> float:
@@ -271,13 +286,11 @@ class Watch:
                 continue
             if not isinstance(data, PerpData):  # its candles were not checked
                 return False
-            if not len(data) or not kept.least < broker.mark(data) < kept.most:
+            if not len(data):
                 return False
-            candle = broker.coarse_candle(data)
-            if (
-                candle is not None
-                and not kept.least < candle[1] <= candle[2] < kept.most
-            ):
+            least, most = kept.least_mark, kept.most_mark
+            _, low, high = broker.coarse_candle(data) or (0, inf, -inf)
+            if low <= least or high >= most or not least < broker.mark(data) < most:
                 return False
         return True
 
