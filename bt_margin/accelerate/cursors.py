@@ -18,20 +18,18 @@ class Cursor:
 
     Args:
         lines: line buffers of one length that do not forget.
-        on_release: called when somebody moves one of the lines by hand.
 
     Attributes:
         idx: place in the lines' arrays.
         lencount: how long they are.
         is_shared: whether the lines take their place from here.
         others: the lines that do not, being of a class of their own.
+        on_release: called when the lines are given back.
     """
 
-    __slots__ = ("_bound", "_on_release", "idx", "is_shared", "lencount", "others")
+    __slots__ = ("_bound", "idx", "is_shared", "lencount", "on_release", "others")
 
-    def __init__(
-        self, lines: Iterable[Any], on_release: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, lines: Iterable[Any]) -> None:
         found = list(lines)
         self.idx: int = found[0]._idx
         self.lencount: int = found[0].lencount
@@ -43,7 +41,7 @@ class Cursor:
         ]
         bound = set(map(id, self._bound))
         self.others = [line for line in found if id(line) not in bound]
-        self._on_release = on_release
+        self.on_release: list[Callable[[], None]] = []
         self.is_shared = True
         for line in self._bound:
             line._cursor = self
@@ -67,8 +65,8 @@ class Cursor:
             line._idx, line.lencount = self.idx, self.lencount
             del line._cursor
         self.others += self._bound
-        if self._on_release is not None:
-            self._on_release()
+        for tell in self.on_release:
+            tell()
 
 
 class BoundLine(LineBuffer):
@@ -87,6 +85,7 @@ class BoundLine(LineBuffer):
 
     @property
     def lencount(self) -> int:
+        """How long it is."""
         return self._cursor.lencount
 
     @lencount.setter

@@ -72,8 +72,6 @@ class Feed:
     def advance(self) -> None:
         """Move on by a bar, and let the bar be the tick, as a feed does itself."""
         self.cursor.move()
-        if not self.cursor.is_shared:
-            self.cursor.lencount = self._clock.lencount
         if self._filled:
             self._fill(self._filled)
 

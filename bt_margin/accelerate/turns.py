@@ -45,9 +45,13 @@ class StrategyTurn:
         groups = _groups(self._indicators, cerebro.datas)
         if groups is not None:
             self._groups = [
-                (gauges.get(id(measure), measure), Cursor(lines, self._ungroup))
+                (gauges.get(id(measure), measure), Cursor(lines))
                 for measure, lines in groups
             ]
+            for gauge, cursor in self._groups:
+                cursor.on_release.append(self._ungroup)
+                if isinstance(gauge, Cursor):
+                    gauge.on_release.append(self._ungroup)
         self._is_past_minimum = False
         self._telling = _Telling(strategy)
         self._tells = self._telling.is_heard

@@ -75,8 +75,9 @@ class AmbiguityFinder:
         broker = self._broker
         touched: dict[Any, list[Any]] = {}
         for order in broker.live_orders():
-            is_met = order.active() and broker.has_new_bar(order)
-            if is_met and _is_touched(broker, order):
+            if order.exectype in BY_THE_BAR or not order.active():
+                continue
+            if broker.has_new_bar(order) and _is_touched(broker, order):
                 touched.setdefault(broker.leader(order.data), []).append(order)
         for leader, orders in touched.items():
             instrument: Instrument = broker.instrument(orders[0].data)
@@ -99,6 +100,8 @@ class AmbiguityFinder:
         """
         broker = self._broker
         for leader in broker.leaders:
+            if broker.instrument(leader).marks is None:
+                continue
             before = self._coarse.pop(leader, None)
             held = _held(broker, leader)
             candle = broker.instrument(leader).coarse_mark if held else None
@@ -138,7 +141,7 @@ def _ambiguity(
 def _is_touched(broker: Any, order: Any) -> bool:
     """Whether the bar reaches the order's price after its open."""
     bar = broker.instrument(order.data).bar
-    if bar is None or order.exectype in BY_THE_BAR:
+    if bar is None:
         return False
     opened, high, low, _ = bar.candle
     price = _price(order)

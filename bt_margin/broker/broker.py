@@ -132,20 +132,18 @@ class MarginBroker(FillingBroker):
             bars: feeds that have begun, and how many bars from its present one (0, -1)
                 each of them was then.
         """
-        marks: dict[str, float] = {}
-        for instrument, ago in bars:
-            instrument.go_to(ago)
-        ordered = sorted(bars, key=lambda each: each[0].recency)
+        ordered = sorted(bars, key=lambda each: each[0].recency(each[1]))
+        marks = {one.symbol: one.closing_mark(ago) for one, ago in ordered}
         for instrument, ago in ordered:
-            marks[instrument.symbol] = instrument.closing_mark(ago)
-        bar = ordered[-1][0].bar
-        if bar is None:
-            raise InvariantError("the broker cannot stand where no feed has a bar")
+            if not ago:  # the others are at a bar that the broker looks at next
+                instrument.advance()
+        latest, ago = ordered[-1]
+        end = latest.end(ago)
         for leader in self._instruments.leaders:
-            missed = self._instruments[leader].stamps_before(bar.end)
+            missed = self._instruments[leader].stamps_before(end)
             if missed and self.is_held(leader):
                 raise InvariantError(f"a stamp was slept through: {missed}")
-        self._walk.stand(utc(bar.end), marks)
+        self._walk.stand(utc(end), marks)
 
     def _open_bar(self) -> None:
         """Start the walk of the bar that the feeds brought."""
@@ -194,7 +192,7 @@ class MarginBroker(FillingBroker):
 
         Of several feeds of one instrument the finest shows its mark.
         """
-        ordered = sorted(instruments, key=lambda one: one.recency)
+        ordered = sorted(instruments, key=lambda one: one.recency())
         bar = ordered[-1].bar
         if bar is None:
             raise InvariantError("a feed without a bar cannot begin the walk")

@@ -157,13 +157,17 @@ class FillingBroker(AccountBroker):
             book(account, fee)
             self._walk.note_fee(account.shared, fee)
             return
-        # The position's wallet pays for a close: out of what the close releases
-        # first, so that it loses only the rest.
         payer = account.wallet_of(terms.contract.key)
-        free = account.fork()
-        book(free, 0.0)
+        free = None if payer == account.shared else account.fork()
         book(account, fee)
-        self._walk.note_fee(payer, float(account.balance(payer) - free.balance(payer)))
+        if free is None:
+            self._walk.note_fee(payer, fee)
+        elif terms.contract.key in account.positions:
+            # An isolated wallet pays for a close out of what the close releases
+            # first, so that it loses only the rest.
+            book(free, 0.0)
+            lost = account.balance(payer) - free.balance(payer)
+            self._walk.note_fee(payer, float(lost))
 
     def move_position(self, data: Any, size: float, price: float) -> None:
         """Bring Backtrader's position to where the account's one is."""

@@ -143,12 +143,16 @@ class Instrument:
         """Length of a bar as far as it is known, ms."""
         return self._length
 
-    @property
-    def recency(self) -> tuple[int, int]:
-        """Of the feeds of a symbol the latest bar shows its mark, then the finest."""
-        if self.bar is None:
-            return 0, 0
-        return self.bar.end, -self.bar.length
+    def end(self, ago: int = 0) -> int:
+        """End (ms) of the feed's bar ``ago`` bars (0, -1) from its present one."""
+        return self.end_of(self._time[ago])
+
+    def recency(self, ago: int = 0) -> tuple[float, int]:
+        """A key by which the latest bar comes last, of several the finest.
+
+        Of the feeds of a symbol that one shows its mark.
+        """
+        return self._time[ago], -self._length
 
     @property
     def has_funding_line(self) -> bool:

@@ -15,7 +15,7 @@ from .series import stretch_outside
 
 __all__ = ["Bounds", "Lookout"]
 
-_SHORTEST, _LONGEST = 64, 65_536  # bars of a stretch; each is four times the last
+_SHORTEST, _LONGEST = 128, 65_536  # bars of a stretch; each is four times the last
 
 
 @dataclass(slots=True)
@@ -75,16 +75,16 @@ class Lookout:
     """
 
     __slots__ = (
-        *("_bounds", "_end", "_instrument", "_is_found", "_prices", "_size", "_time"),
-        "_wake",
+        *("_bounds", "_end", "_high", "_instrument", "_is_found", "_low", "_size"),
+        *("_time", "_wake"),
     )
 
     def __init__(self, instrument: Instrument) -> None:
         lines = instrument.data.lines
         self._instrument = instrument
         self._time = lines.datetime
-        self._prices = (lines.open, lines.high, lines.low, lines.close)
-        self.keep(Bounds())
+        self._high, self._low = lines.high, lines.low
+        self._bounds, self._wake, self._is_found = Bounds(), 0, True
 
     @property
     def ahead(self) -> int:
@@ -93,6 +93,8 @@ class Lookout:
 
     def keep(self, bounds: Bounds) -> None:
         """Look out for the first bar after the present one that is beyond bounds."""
+        if bounds == self._bounds and not self.has_arrived():
+            return
         here, count = self._time.lencount, self._instrument.data.buflen()
         times, due = self._time.array, bounds.due
         self._bounds, self._end = bounds, count
@@ -125,8 +127,8 @@ class Lookout:
     def _first_outside(self, first: int, last: int) -> int:
         """The first bar from ``first`` on that is beyond bounds, or ``last``."""
         bounds, instrument, times = self._bounds, self._instrument, self._time.array
-        columns = [line.array for line in self._prices]
-        found = stretch_outside(columns, first, last, bounds.least, bounds.most)
+        prices = (self._high.array, self._low.array)
+        found = stretch_outside(*prices, first, last, bounds.least, bounds.most)
         finer = (
             (instrument.marks, bounds.least_mark, bounds.most_mark),
             (instrument.detail, bounds.least, bounds.most),

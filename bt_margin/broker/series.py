@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum, inf
@@ -153,7 +153,8 @@ class CandleSeries:
         """
         first = max(0, bisect_right(self._starts, start) - 1)
         last = bisect_left(self._starts, end)
-        found = stretch_outside(self._columns, first, last, least, most)
+        _, highs, lows, _ = self._columns
+        found = stretch_outside(highs, lows, first, last, least, most)
         return self._starts[found] if found < last else inf
 
     def pieces(self, bar: Bar) -> Iterator[tuple[int, float, float, Candle]]:
@@ -196,12 +197,13 @@ class CandleSeries:
 
 
 def stretch_outside(
-    prices: Sequence["array[float]"], first: int, last: int, least: float, most: float
+    highs: Any, lows: Any, first: int, last: int, least: float, most: float
 ) -> int:
     """The first place from ``first`` to ``last`` at which a price is not within bounds.
 
     Args:
-        prices: columns of one length.
+        highs: array of high prices.
+        lows: array of low prices, of the same length.
         first: place to begin at.
         last: place to stop before.
         least: no price may be below or at it.
@@ -213,9 +215,11 @@ def stretch_outside(
     if first >= last:
         return last
     # Looked at in place, and let go at once: a feed may still have to grow.
-    columns = [np.frombuffer(c, np.float64, last - first, 8 * first) for c in prices]
-    within = np.logical_and.reduce([(c > least) & (c < most) for c in columns])
-    return last if within.all() else first + int(within.argmin())
+    highs = np.frombuffer(highs, np.float64, last - first, 8 * first)
+    lows = np.frombuffer(lows, np.float64, last - first, 8 * first)
+    within = (lows > least) & (highs < most)
+    place = int(within.argmin())
+    return last if within[place] else first + place
 
 
 def mark_path(

@@ -14,18 +14,14 @@ import numpy as np
 from bt_margin.core.account import Account
 from bt_margin.core.number import Number
 from bt_margin.core.position import Position
-from bt_margin.core.wallet import Wallet
 
 from .feed import PerpData
 from .instrument import Instrument
 from .locking import RestingMargin
 from .lookout import Bounds, Lookout
+from .safety import Safety
 
 __all__ = ["Watch"]
-
-# How far marks may move from where they are, as shares of them: the first of these at
-# which every wallet is safe. They are looked at from the widest on.
-_MOVES = (0.3, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
 class Watch:
@@ -43,6 +39,7 @@ class Watch:
 
     def __init__(self, broker: Any) -> None:
         self._broker = broker
+        self._safety = Safety(broker)
         self._ledger = broker.ledger
         self._submitted = broker.submitted
         self._lookouts: list[Lookout] | None = None
@@ -160,9 +157,7 @@ class Watch:
         if len(shown) == 1:
             return shown[0].closing_mark()
         begun = [one for one in shown if len(one.data)]
-        for one in begun:
-            one.go_to(0)
-        return max(begun, key=lambda one: one.recency).closing_mark()
+        return max(begun, key=lambda one: one.recency()).closing_mark()
 
     def _stand(self, *, is_before: bool) -> None:
         """Stand where the feeds are, or were one step ago."""
@@ -222,53 +217,28 @@ class Watch:
         """The bounds of each feed; ``None``: the next bar has to be looked at."""
         broker = self._broker
         bounds = {data: Bounds(due=broker.next_date) for data in broker.feeds}
-        account = broker.account
-        if account.positions:
-            if broker.hears_warnings:
-                return None
-            for wallet in account.wallets():
-                if not self._keep_safe(wallet, bounds):
-                    return None
+        if broker.account.positions and broker.hears_warnings:
+            return None
+        if not self._keep_safe(bounds):
+            return None
         if not self._keep_from_orders(bounds):
             return None
-        if (account.positions or broker.pending) and not self._is_inside(bounds):
-            return None
-        return bounds
+        return bounds if self._is_inside(bounds) else None
 
-    def _keep_safe(self, wallet: Wallet, bounds: dict[Any, Bounds]) -> bool:
-        """Keep the marks of a wallet's positions where it is safe; False: nowhere."""
-        broker = self._broker
-        move = self._safe_move(wallet)
-        if not move:
-            return False
-        for position in broker.account.positions_in(wallet):
-            symbol = position.contract.symbol
-            leader, mark = broker.data_of_symbol(symbol), broker.mark_of_symbol(symbol)
+    def _keep_safe(self, bounds: dict[Any, Bounds]) -> bool:
+        """Keep the marks of positions where it is safe; False: it may be nowhere."""
+        broker, due = self._broker, inf
+        for safe in self._safety.ranges():
+            leader = broker.data_of_symbol(safe.symbol)
             if broker.terms(leader).bears_interest:
                 return False
-            due = min(broker.instrument(leader).next_stamp, broker.next_end(leader))
-            for kept in bounds.values():
-                kept.due = min(kept.due, due)
-            for instrument in broker.shows(symbol):
-                kept = bounds[instrument.data]
-                kept.narrow_marks(mark * (1 - move), mark * (1 + move))
+            stamp = broker.instrument(leader).next_stamp
+            due = min(due, stamp, broker.next_end(leader))
+            for instrument in self._shown[safe.symbol]:
+                bounds[instrument.data].narrow_marks(safe.least, safe.most)
+        for kept in bounds.values():
+            kept.due = min(kept.due, due)
         return True
-
-    def _safe_move(self, wallet: Wallet) -> float:
-        """The largest of the moves that the wallet survives in every direction."""
-        broker = self._broker
-        account, mark = broker.account, broker.mark_of_symbol
-        balance, held = account.balance(wallet), account.positions_in(wallet)
-        for move in _MOVES:
-            surplus = balance
-            for position in held:
-                here = mark(position.contract.symbol)
-                ends = (here * (1 - move), here * (1 + move))
-                surplus += min(position.unrealized_pnl(end) for end in ends)
-                surplus -= position.largest_maintenance(*ends)
-            if surplus > 0:
-                return move
-        return 0.0
 
     def _keep_from_orders(self, bounds: dict[Any, Bounds]) -> bool:
         """Keep prices from the orders that rest; False: one may fill at any."""

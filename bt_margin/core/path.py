@@ -13,6 +13,7 @@ from .number import Number
 
 __all__ = ["BEFORE_OPEN", "BarPath", "Polyline"]
 
+_THIRDS = (0, 1 / 3, 2 / 3, 1)
 BEFORE_OPEN = -1  # the share of the moment between the last close and this open
 
 
@@ -59,8 +60,8 @@ class Polyline:
 
     def __init__(self, points: Iterable[tuple[Number, Number]]) -> None:
         line = tuple(points)
-        self.shares = tuple(share for share, _ in line)
-        self.prices = tuple(price for _, price in line)
+        self.shares: tuple[Number, ...] = tuple(share for share, _ in line)
+        self.prices: tuple[Number, ...] = tuple(price for _, price in line)
 
     @classmethod
     def from_candle(
@@ -76,7 +77,9 @@ class Polyline:
         first, second = (
             (low_price, high_price) if low_first else (high_price, low_price)
         )
-        return cls([(0, open_price), (1 / 3, first), (2 / 3, second), (1, close_price)])
+        line = cls.__new__(cls)
+        line.shares, line.prices = _THIRDS, (open_price, first, second, close_price)
+        return line
 
     def price_at(self, share: Number) -> Number:
         """The price at ``share``, after a jump that happens there."""
@@ -111,6 +114,8 @@ class Polyline:
 
     def clamped(self, low: Number, high: Number) -> "Polyline":
         """The line held between ``low`` and ``high``, with a point where it bends."""
+        if low <= min(self.prices) and max(self.prices) <= high:
+            return self
         points: list[tuple[Number, Number]] = []
         for index, (share, price) in enumerate(
             zip(self.shares, self.prices, strict=True)

@@ -5,6 +5,7 @@ At one moment: funding, then liquidation, then (by the caller) orders.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from operator import is_
 
 from .account import Account
 from .adjust import AutoMargin, replenish
@@ -55,6 +56,8 @@ class BarWalk:
         self._length = timedelta()
         self._jump_is_ahead = False
         self._charges = Charges()
+        # Wallets that the whole bar cannot harm, by name, and what they held then.
+        self._calm: dict[str, tuple[Number, list[Position]]] = {}
 
     def open_bar(
         self,
@@ -78,6 +81,7 @@ class BarWalk:
         self._paths, self._start, self._length = paths, start, length
         self._stamps = sorted(stamps, key=lambda stamp: (stamp.share, stamp.time))
         self._charges.clear()
+        self._calm.clear()
         self.share = BEFORE_OPEN
 
     def stand(self, time: datetime, marks: Mapping[str, Number]) -> None:
@@ -162,13 +166,17 @@ class BarWalk:
         if any(stamp.share <= target for stamp in self._held_stamps()):
             return False
         for wallet, held in self.account.wallets().items():
-            surplus = self.account.balance(wallet)
+            balance = surplus = self.account.balance(wallet)
+            known = self._calm.get(wallet.name)
+            if known is not None and known[0] == balance and _are_same(known[1], held):
+                continue
             for position in held:
                 ends = self._range(position.contract.symbol)
                 surplus += min(position.unrealized_pnl(mark) for mark in ends)
                 surplus -= position.largest_maintenance(*ends)
             if surplus <= 0:
                 return False
+            self._calm[wallet.name] = (balance, held)
         return True
 
     def _next_stop(self, target: Number) -> Number:
@@ -259,3 +267,8 @@ class BarWalk:
         if rules and replenish(*where, rules, time, self.locked()):
             return []
         return [*self._liquidator.liquidate(*where, time=time, cause=cause)]
+
+
+def _are_same(some: list[Position], others: list[Position]) -> bool:
+    """Whether two lists hold the very same positions."""
+    return len(some) == len(others) and all(map(is_, some, others))

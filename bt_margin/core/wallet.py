@@ -51,3 +51,6 @@ class Wallet:
     name: str
     margin_basis: Basis
     funding_source: FundingSource = FundingSource.POSITION
+
+    def __hash__(self) -> int:
+        return hash(self.name)
