@@ -6,9 +6,15 @@ import backtrader as bt
 
 
 class Crossing(bt.Strategy):
-    """Two averages that cross, and a strength index: always long or short."""
+    """Two averages that cross, and a strength index: always long or short.
 
-    params: Any = (("fast", 60), ("slow", 240), ("share", 0.5))
+    Params:
+        fast, slow: periods of the averages.
+        share: of the account's value, in each position.
+        size: of each position, in place of the share; 0: the share.
+    """
+
+    params: Any = (("fast", 60), ("slow", 240), ("share", 0.5), ("size", 0))
 
     def __init__(self) -> None:
         fast = bt.ind.SMA(period=self.p.fast)
@@ -20,7 +26,8 @@ class Crossing(bt.Strategy):
         crossed = self.crossing[0]
         if not crossed:
             return
-        size = self.p.share * self.broker.getvalue() / self.data.close[0]
+        size = self.p.size
+        size = size or self.p.share * self.broker.getvalue() / self.data.close[0]
         if crossed > 0 and self.strength[0] < 90:
             self.close()
             self.buy(size=size)
@@ -74,7 +81,8 @@ class Pairs(bt.Strategy):
     def next(self) -> None:
         for data, (ratio, bands) in self.far.items():
             now, side = ratio[0], self.held[data]
-            if side > 0 and now > bands.mid[0] or side < 0 and now < bands.mid[0]:
+            is_long, is_short = side > 0, side < 0
+            if (is_long and now > bands.mid[0]) or (is_short and now < bands.mid[0]):
                 self._move(data, -side)
                 self.held[data] = 0
             elif not side and now > bands.top[0]:
@@ -116,3 +124,41 @@ class Resting(bt.Strategy):
             self.buy(size=0.1)
         elif self.crossing[0] < 0 and self.position.size > 0:
             self.close()
+
+
+class Basket(bt.Strategy):
+    """On every feed two averages that cross: long or out."""
+
+    params: Any = (("fast", 60), ("slow", 240), ("share", 0.02))
+
+    def __init__(self) -> None:
+        self.crossings = {
+            data: bt.ind.CrossOver(
+                bt.ind.SMA(data, period=self.p.fast),
+                bt.ind.SMA(data, period=self.p.slow),
+            )
+            for data in self.datas
+        }
+
+    def next(self) -> None:
+        for data, crossing in self.crossings.items():
+            if crossing[0] > 0:
+                worth = self.p.share * self.broker.startingcash
+                self.buy(data=data, size=worth / data.close[0])
+            elif crossing[0] < 0:
+                self.close(data=data)
+
+
+class Churning(bt.Strategy):
+    """So many market orders in every thousand bars: in and out in turn."""
+
+    params: Any = (("orders", 10), ("share", 0.1))
+
+    def next(self) -> None:
+        bar, orders = len(self), self.p.orders
+        if bar * orders // 1_000 == (bar - 1) * orders // 1_000:
+            return
+        if self.position:
+            self.close()
+            return
+        self.buy(size=self.p.share * self.broker.startingcash / self.data.close[0])
