@@ -1,12 +1,5 @@
-"""How long Backtrader's ``once`` phase takes per bar, stock and as arrays.
+"""Part ``indicators``: Backtrader's ``once`` phase per bar, stock and as arrays."""
 
-    python tests/benchmarks/indicators.py [BARS] [REPEATS]
-
-The two are run in turn, in processor time; the columns are medians, the ratio is the
-median of the ratios of neighbouring runs.
-"""
-
-import sys
 from collections.abc import Callable
 from statistics import median
 from time import process_time
@@ -17,6 +10,9 @@ import backtrader.indicators as ind
 import numpy as np
 
 from bt_margin.accelerate.indicators import array_once
+
+from .plan import Plan
+from .report import Column
 
 Build = Callable[[Any], Any]
 
@@ -67,6 +63,18 @@ BUILDS: dict[str, Build] = {
         s.data.close > s.data.open, s.data.volume
     ),
 }
+
+
+TEXT = (
+    "Stock's indicators, computed bar by bar and as arrays: the ``once`` phase alone."
+    "\n   Processor time, the two run in turn; the medians, and that of the ratios."
+)
+COLUMNS = (
+    Column("indicator", width=28),
+    Column("stock, us per bar", ".2f"),
+    Column("arrays, us per bar", ".3f"),
+    Column("times faster", ".1f"),
+)
 
 
 class Walk(bt.feed.DataBase):
@@ -121,19 +129,18 @@ def seconds(build: Build, bars: int, *, fast: bool) -> float:
     return took[0]
 
 
-def main(bars: int = 50_000, repeats: int = 5) -> None:
+def measure(plan: Plan) -> None:
     """Print a row per indicator."""
-    print(f"{bars:,} bars, us per bar    {'stock':>8} {'arrays':>8} {'ratio':>8}")
+    bars, rounds = plan.bars_of(50_000, 5_000), plan.rounds_of(5, 2)
+    plan.report.part("indicators", TEXT)
+    plan.report.table(f"{bars:,} bars, {rounds} rounds", COLUMNS)
     for name, build in BUILDS.items():
+        plan.step("indicators")(name)
         pairs = [
             (seconds(build, bars, fast=False), seconds(build, bars, fast=True))
-            for _ in range(repeats)
+            for _ in range(rounds)
         ]
         stock, ours = (median(pair[side] for pair in pairs) for side in (0, 1))
         ratio = median(stock / ours for stock, ours in pairs)
-        stock, ours = stock / bars * 1e6, ours / bars * 1e6
-        print(f"{name:28} {stock:8.2f} {ours:8.3f} {ratio:7.1f}x", flush=True)
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+        figures = (stock / bars * 1e6, ours / bars * 1e6, ratio)
+        plan.report.row(name, *figures, seconds=pairs)
