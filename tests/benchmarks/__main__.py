@@ -6,6 +6,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 
 from . import broker_only, end_to_end, growth, indicators, optimising, peers_too
 from .machine import facts
@@ -60,8 +61,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _done(plan: Plan, part: str) -> bool:
     """Run a part; False: it failed, and the next ones may still go on."""
+    began = perf_counter()
     try:
         PARTS[part](plan)
+        plan.report.note(f"Part {part} took {perf_counter() - began:,.0f} s.")
     except Exception as error:
         traceback.print_exc()
         plan.report.failed(f"{type(error).__name__}: {error}")

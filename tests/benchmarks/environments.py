@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-READER = "pyarrow"  # reads the market's parquet file, in each of them
+READER = "pyarrow"  # of the market's parquet file, in each of them
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Peer:
     version: str
     program: str
     note: str
+    reader: str = READER  # as the installer is told
 
 
 PEERS = (
@@ -43,6 +44,13 @@ PEERS = (
         "backtrader_next_once",
         "Backtrader's own accounting, with its faster feed and loop",
     ),
+    Peer(
+        "jesse",
+        "3.5.3",
+        "jesse_research",
+        "isolated margin; averages over a window at each bar; fills at its close",
+        "pyarrow==17.0.0",  # jesse pins numpy below 2, which later ones need
+    ),
 )
 
 
@@ -62,7 +70,7 @@ def python_of(peer: Peer, folder: Path) -> Path:
     if _installed(python, peer.package) == peer.version:
         return python
     _call([sys.executable, "-m", "venv", str(home)])
-    wanted = [f"{peer.package}=={peer.version}", READER]
+    wanted = [f"{peer.package}=={peer.version}", peer.reader]
     _call([str(python), "-m", "pip", "install", "--quiet", *wanted])
     return python
 

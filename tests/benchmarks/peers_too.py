@@ -41,8 +41,7 @@ OWN = {
     "bt_margin": ("ours", "isolated margin with liquidation, PerpData"),
 }
 NOT_HERE = (
-    "Not here: freqtrade, whose backtests ask an exchange for its list of markets, and"
-    " jesse, which\n  has strategies named by routes over candles of its own format."
+    "Not here: freqtrade, whose backtests ask an exchange for its list of markets."
 )
 
 
@@ -76,16 +75,16 @@ class Program:
 @contextmanager
 def program(python: str | Path, name: str, file: Path, rounds: int) -> Iterator[Any]:
     """A program that is ready, until this is closed."""
-    module = f"tests.benchmarks.peers.{name}"
-    command = [str(python), "-m", module, str(file), str(rounds)]
+    command = [str(python), "-m", f"peers.{name}", str(file), str(rounds)]
     pipe = subprocess.PIPE
-    # The development environment's packages are not the peers'.
-    apart = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # Not by way of `tests.benchmarks`: jesse brings packages of both names.
+    paths = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
+    apart = {**os.environ, "PYTHONPATH": paths}
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=file.parent,  # some leave files where they run
             env=apart,
             stdin=pipe,
             stdout=pipe,
@@ -112,10 +111,13 @@ def measure(plan: Plan) -> None:
         for peer in PEERS:
             name = f"{peer.package} {peer.version}"
             plan.step("C")(f"{name}: environment and warm-up")
+            reason = "not installed"
             try:
-                runs[name] = opened(python_of(peer, plan.venvs), peer.program)
+                python = python_of(peer, plan.venvs)
+                reason = "did not run"
+                runs[name] = opened(python, peer.program)
             except RuntimeError as error:
-                missing[name] = f"not installed: {error}"
+                missing[name] = f"{reason}: {error}"
             notes[name] = peer.note
         outcomes = interleaved(runs, rounds, plan.step("C"))
     plan.report.table(f"{bars:,} bars, {rounds} rounds", COLUMNS)

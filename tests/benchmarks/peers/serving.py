@@ -1,6 +1,6 @@
 """How a program of one package answers the benchmarks.
 
-``python -m tests.benchmarks.peers.NAME FILE ROUNDS`` from the project's root: runs
+``python -m peers.NAME FILE ROUNDS``, with the benchmarks' folder on the path: runs
 once to warm up, prints ``{"ready": true}``, and then for each line on stdin runs once
 and prints JSON: processor seconds from the parquet file to the result, trades begun,
 and the account's value at the end.
