@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from . import markets
+from .measuring import interleaved
 from .plan import Plan
 from .report import Column
 from .runs import write_beside
@@ -96,11 +98,9 @@ def _series(
     plan: Plan, title: str, name: str, points: Mapping[int, Point], rounds: int
 ) -> dict[int, list[Measured]]:
     """A table of points, all of them run in every round."""
-    found: dict[int, list[Measured]] = {number: [] for number in points}
-    for turn in range(rounds):
-        for number in list(points)[:: -1 if turn % 2 else 1]:
-            plan.step("D")(f"{number:,} {name}, round {turn + 1} of {rounds}")
-            found[number].append(run(plan, points[number]))
+    runs = {f"{n:,} {name}": partial(run, plan, p) for n, p in points.items()}
+    measured = interleaved(runs, rounds, plan.step("D"))
+    found = dict(zip(points, measured.values(), strict=True))
     columns = [Column(name, ",d", 9), *COLUMNS]
     plan.report.table(f"{title}, {rounds} round{'s' * (rounds > 1)}", columns)
     first = _per_bar(points[min(points)], found[min(points)])
@@ -110,8 +110,8 @@ def _series(
         peak = median(one.peak for one in found[number])
         trades = found[number][0].trades
         figures = (median(times), median(paired), trades, peak)
-        runs = [asdict(one) for one in found[number]]
-        plan.report.row(number, *figures, runs=runs, ratios=paired)
+        raw = [asdict(one) for one in found[number]]
+        plan.report.row(number, *figures, runs=raw, ratios=paired)
     return found
 
 

@@ -1,6 +1,7 @@
 """Part ``indicators``: Backtrader's ``once`` phase per bar, stock and as arrays."""
 
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import process_time
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from bt_margin.accelerate.indicators import array_once
 
+from .measuring import Outcome, interleaved, ratios, seconds
 from .plan import Plan
 from .report import Column
 
@@ -111,8 +113,8 @@ class Building(bt.Strategy):
         self.built = self.p.build(self)
 
 
-def seconds(build: Build, bars: int, *, fast: bool) -> float:
-    """Processor time of one ``once`` phase."""
+def once(build: Build, bars: int, *, fast: bool) -> Outcome:
+    """One ``once`` phase."""
     took = []
 
     def only_once(strategies: list[Any]) -> None:
@@ -126,7 +128,7 @@ def seconds(build: Build, bars: int, *, fast: bool) -> float:
     cerebro.addstrategy(Building, build=build)
     cerebro._runonce = only_once
     cerebro.run()
-    return took[0]
+    return Outcome(took[0], 0, 0.0)
 
 
 def measure(plan: Plan) -> None:
@@ -135,12 +137,12 @@ def measure(plan: Plan) -> None:
     plan.report.part("indicators", TEXT)
     plan.report.table(f"{bars:,} bars, {rounds} rounds", COLUMNS)
     for name, build in BUILDS.items():
-        plan.step("indicators")(name)
-        pairs = [
-            (seconds(build, bars, fast=False), seconds(build, bars, fast=True))
-            for _ in range(rounds)
-        ]
-        stock, ours = (median(pair[side] for pair in pairs) for side in (0, 1))
-        ratio = median(stock / ours for stock, ours in pairs)
-        figures = (stock / bars * 1e6, ours / bars * 1e6, ratio)
-        plan.report.row(name, *figures, seconds=pairs)
+        runs = {
+            "stock": partial(once, build, bars, fast=False),
+            "arrays": partial(once, build, bars, fast=True),
+        }
+        found = interleaved(runs, rounds, plan.step(f"indicators, {name}"))
+        paired = ratios(found["stock"], found["arrays"])
+        per_bar = [seconds(found[way]) / bars * 1e6 for way in runs]
+        times = {way: [one.seconds for one in found[way]] for way in runs}
+        plan.report.row(name, *per_bar, median(paired), seconds=times, ratios=paired)

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -31,13 +32,15 @@ class Outcome:
     value: float
 
 
-Run = Callable[[], Outcome]
+T = TypeVar("T")
 Outcomes = Mapping[str, Sequence[Outcome]]
 Step = Callable[[str], None]
 
 
-def interleaved(runs: Mapping[str, Run], rounds: int, step: Step) -> Outcomes:
-    """The outcomes of each variant, one for each round.
+def interleaved(
+    runs: Mapping[str, Callable[[], T]], rounds: int, step: Step
+) -> dict[str, list[T]]:
+    """What each variant gives, once for each round.
 
     A round runs every variant once; every second round goes backwards, so that a
     machine that slows down slows all of them alike.
@@ -47,7 +50,7 @@ def interleaved(runs: Mapping[str, Run], rounds: int, step: Step) -> Outcomes:
         rounds: how many.
         step: told of each run before it begins.
     """
-    found: dict[str, list[Outcome]] = {name: [] for name in runs}
+    found: dict[str, list[T]] = {name: [] for name in runs}
     for number in range(rounds):
         names = list(runs)
         for name in names if number % 2 == 0 else reversed(names):
@@ -57,12 +60,19 @@ def interleaved(runs: Mapping[str, Run], rounds: int, step: Step) -> Outcomes:
     return found
 
 
-def ratios(above: Sequence[Outcome], below: Sequence[Outcome]) -> list[float]:
+class Timed(Protocol):
+    """What has a time, seconds."""
+
+    @property
+    def seconds(self) -> float: ...
+
+
+def ratios(above: Sequence[Timed], below: Sequence[Timed]) -> list[float]:
     """Seconds of one variant by those of another, round by round."""
     return [a.seconds / b.seconds for a, b in zip(above, below, strict=True)]
 
 
-def seconds(outcomes: Sequence[Outcome]) -> float:
+def seconds(outcomes: Sequence[Timed]) -> float:
     """The median."""
     return median(outcome.seconds for outcome in outcomes)
 

@@ -1,9 +1,9 @@
 """Part E: ``optstrategy`` in two processes, against Backtrader as it comes."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from statistics import median
 from time import perf_counter
@@ -12,7 +12,8 @@ from typing import Any
 import backtrader as bt
 
 from . import markets
-from .measuring import EQUAL, DisagreementError
+from .measuring import EQUAL, DisagreementError, interleaved, ratios
+from .measuring import seconds as median_seconds
 from .plan import Plan
 from .report import Column
 from .runs import OURS, STOCK, Job, Way, cerebro_of
@@ -33,7 +34,6 @@ TEXT = (
     "\n   Bytes: all that was pickled for the processes, per cell."
     "\n   Targets: 10 times faster, and at most half of stock's bytes."
 )
-Step = Callable[[str], None]
 
 
 class Ending(bt.Analyzer):
@@ -103,13 +103,8 @@ def measure(plan: Plan) -> None:
     plan.report.part("E", TEXT)
     files = markets.write(plan.folder, bars, 1)
     job, ways = Job(Crossing, files), {"stock": STOCK, **OURS}
-    found: dict[str, list[Search]] = {name: [] for name in ways}
-    for number in range(rounds):
-        order = list(ways)[:: -1 if number % 2 else 1]
-        for name in order:
-            plan.step("E")(f"{name}, round {number + 1} of {rounds}")
-            gc.collect()
-            found[name].append(search(job, ways[name]))
+    runs = {name: partial(search, job, way) for name, way in ways.items()}
+    found = interleaved(runs, rounds, plan.step("E"))
     _demand_agreement(found)
     plan.report.table(f"{bars:,} bars, {rounds} rounds", COLUMNS)
     for name, searches in found.items():
@@ -128,11 +123,11 @@ def _demand_agreement(found: dict[str, list[Search]]) -> None:
 
 
 def _print(plan: Plan, name: str, mine: list[Search], stock: list[Search]) -> None:
-    paired = [a.seconds / b.seconds for a, b in zip(stock, mine, strict=True)]
+    paired = ratios(stock, mine)
     cells = len(mine[0].ends)
     plan.report.row(
         name,
-        median(one.seconds for one in mine),
+        median_seconds(mine),
         median(paired),
         mine[0].size // cells,
         mine[0].size / stock[0].size,
