@@ -23,6 +23,7 @@ from .runs import Job, Way, cerebro_of, started
 
 CALM = 0.0001  # volatility of a minute: a day is 0.4 %
 SHARE = 0.1  # of the cash, in each position
+WARM = 500  # bars of the runs before the measured ones
 BROKERS: tuple[Any, ...] = ("stock", "off", "isolated", "cross")
 LOOPS: dict[Any, int] = {"stock": 1, "ours": 4}  # and how many times the bars
 COLUMNS = (
@@ -82,6 +83,10 @@ def measure(plan: Plan) -> None:
     rounds = plan.rounds_of(15, 3)
     report.part("A", TEXT)
     report.table(f"{rounds} rounds; bars over all feeds together", COLUMNS)
+    warm = Job(Holding, markets.write(plan.folder, WARM, 1, volatility=CALM))
+    for loop in LOOPS:
+        for broker in BROKERS:
+            run(warm, Way(broker=broker, loop=loop))
     for symbols in (1, 5):
         for trader in (Idle, Holding):
             for loop, times in LOOPS.items():
@@ -98,7 +103,6 @@ def _measure(plan: Plan, job: Job, loop: Any, rounds: int) -> None:
     runs = {
         broker: partial(run, job, Way(broker=broker, loop=loop)) for broker in BROKERS
     }
-    interleaved(runs, 1, plan.step(f"{where}, warming up"))
     outcomes = interleaved(runs, rounds, plan.step(where))
     demand_agreement(outcomes, values=True, where=where)
     _print(plan, (market, loop), outcomes, markets.bars_of(job.files))

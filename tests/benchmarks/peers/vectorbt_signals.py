@@ -8,11 +8,14 @@ import vectorbt as vbt
 from .serving import CASH, FAST, FEE, HIGH, LOW, SIZE, SLOW, STRENGTH, serve
 
 
+WILDER = 2 * STRENGTH - 1  # the span whose smoothing is Wilder's of that period
+
+
 def once(file: Path) -> tuple[int, float]:
     """A run; trades and value."""
     candles = pd.read_parquet(file)
     fast, slow = (vbt.MA.run(candles["close"], period) for period in (FAST, SLOW))
-    strength = vbt.RSI.run(candles["close"], STRENGTH, ewm=True).rsi
+    strength = vbt.RSI.run(candles["close"], WILDER, ewm=True).rsi
     portfolio = vbt.Portfolio.from_signals(
         candles["close"],
         entries=fast.ma_crossed_above(slow) & (strength < HIGH),
