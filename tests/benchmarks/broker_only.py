@@ -80,7 +80,7 @@ def run(job: Job, way: Way) -> Outcome:
 def measure(plan: Plan) -> None:
     """Measure one symbol and five, flat and holding, in both loops."""
     report, bars = plan.report, plan.bars_of(20_000, 5_000)
-    rounds = plan.rounds_of(15, 3)
+    rounds = plan.rounds_of(11, 3)
     report.part("A", TEXT)
     report.table(f"{rounds} rounds; bars over all feeds together", COLUMNS)
     warm = Job(Holding, markets.write(plan.folder, WARM, 1, volatility=CALM))
