@@ -7,7 +7,6 @@ import vectorbt as vbt
 
 from .serving import CASH, FAST, FEE, HIGH, LOW, SIZE, SLOW, STRENGTH, serve
 
-
 WILDER = 2 * STRENGTH - 1  # the span whose smoothing is Wilder's of that period
 
 
