@@ -46,11 +46,12 @@ class Watch:
         self._by_feed: dict[Any, Lookout] = {}
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
         self._left = 0  # bars from here on that are known to be calm
+        self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
         self._length = 0  # of all feeds, at the bar slept through last
         self._cheats = False  # whether strategies are asked before the broker's bar
-        self._appraised = -1  # bars left when the value was taken last
+        self._appraised = -1  # bars slept through when the value was taken last
         self._marked = -1  # the same of marks
         self._marks: dict[str, float] = {}
         self._held: list[tuple[str, Position]] = []
@@ -74,6 +75,7 @@ class Watch:
             self.forget()
             return False
         self._left -= 1
+        self._slept += 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
         if self._cheats:
@@ -123,8 +125,8 @@ class Watch:
         """Take the value at the end of the bar of the moment, once for each bar."""
         if not self.is_dozing:
             self.wake()
-        elif self._appraised != self._left:
-            self._appraised = self._left
+        elif self._appraised != self._slept:
+            self._appraised = self._slept
             pnl = sum(one.unrealized_pnl(self.mark(name)) for name, one in self._held)
             self._broker.note_value(self._balance, pnl)
 
@@ -144,8 +146,8 @@ class Watch:
 
     def mark(self, symbol: str) -> float:
         """Mark of a symbol at the end of the bar slept through."""
-        if self._marked != self._left:
-            self._marked, self._marks = self._left, {}
+        if self._marked != self._slept:
+            self._marked, self._marks = self._slept, {}
         found = self._marks.get(symbol)
         if found is None:
             found = self._marks[symbol] = self._closing_mark(self._shown[symbol])

@@ -1,13 +1,7 @@
-"""How long Backtrader's ``once`` phase takes per bar, stock and as arrays.
+"""Part ``indicators``: Backtrader's ``once`` phase per bar, stock and as arrays."""
 
-    python tests/benchmarks/indicators.py [BARS] [REPEATS]
-
-The two are run in turn, in processor time; the columns are medians, the ratio is the
-median of the ratios of neighbouring runs.
-"""
-
-import sys
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import process_time
 from typing import Any
@@ -17,6 +11,10 @@ import backtrader.indicators as ind
 import numpy as np
 
 from bt_margin.accelerate.indicators import array_once
+
+from .measuring import Outcome, interleaved, ratios, seconds
+from .plan import Plan
+from .report import Column
 
 Build = Callable[[Any], Any]
 
@@ -69,6 +67,18 @@ BUILDS: dict[str, Build] = {
 }
 
 
+TEXT = (
+    "Stock's indicators, computed bar by bar and as arrays: the ``once`` phase alone."
+    "\n   Processor time, the two run in turn; the medians, and that of the ratios."
+)
+COLUMNS = (
+    Column("indicator", width=28),
+    Column("stock, us per bar", ".2f"),
+    Column("arrays, us per bar", ".3f"),
+    Column("times faster", ".1f"),
+)
+
+
 class Walk(bt.feed.DataBase):
     """Bars of a random walk, written into the lines in one piece."""
 
@@ -103,8 +113,8 @@ class Building(bt.Strategy):
         self.built = self.p.build(self)
 
 
-def seconds(build: Build, bars: int, *, fast: bool) -> float:
-    """Processor time of one ``once`` phase."""
+def once(build: Build, bars: int, *, fast: bool) -> Outcome:
+    """One ``once`` phase."""
     took = []
 
     def only_once(strategies: list[Any]) -> None:
@@ -118,22 +128,21 @@ def seconds(build: Build, bars: int, *, fast: bool) -> float:
     cerebro.addstrategy(Building, build=build)
     cerebro._runonce = only_once
     cerebro.run()
-    return took[0]
+    return Outcome(took[0], 0, 0.0)
 
 
-def main(bars: int = 50_000, repeats: int = 5) -> None:
+def measure(plan: Plan) -> None:
     """Print a row per indicator."""
-    print(f"{bars:,} bars, us per bar    {'stock':>8} {'arrays':>8} {'ratio':>8}")
+    bars, rounds = plan.bars_of(50_000, 5_000), plan.rounds_of(5, 2)
+    plan.report.part("indicators", TEXT)
+    plan.report.table(f"{bars:,} bars, {rounds} rounds", COLUMNS)
     for name, build in BUILDS.items():
-        pairs = [
-            (seconds(build, bars, fast=False), seconds(build, bars, fast=True))
-            for _ in range(repeats)
-        ]
-        stock, ours = (median(pair[side] for pair in pairs) for side in (0, 1))
-        ratio = median(stock / ours for stock, ours in pairs)
-        stock, ours = stock / bars * 1e6, ours / bars * 1e6
-        print(f"{name:28} {stock:8.2f} {ours:8.3f} {ratio:7.1f}x", flush=True)
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+        runs = {
+            "stock": partial(once, build, bars, fast=False),
+            "arrays": partial(once, build, bars, fast=True),
+        }
+        found = interleaved(runs, rounds, plan.step(f"indicators, {name}"))
+        paired = ratios(found["stock"], found["arrays"])
+        per_bar = [seconds(found[way]) / bars * 1e6 for way in runs]
+        times = {way: [one.seconds for one in found[way]] for way in runs}
+        plan.report.row(name, *per_bar, median(paired), seconds=times, ratios=paired)

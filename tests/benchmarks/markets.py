@@ -1,5 +1,6 @@
 """Markets of the benchmarks: seeded random walks of minute candles."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ VOLATILITY = 0.0007  # of a minute
 SPREAD = 0.0003  # by which a candle reaches beyond its open and close
 
 
-def walk(bars: int, *, seed: int = 7, price: float = 30_000.0) -> pd.DataFrame:
+def walk(
+    bars: int,
+    *,
+    seed: int = 7,
+    price: float = 30_000.0,
+    volatility: float = VOLATILITY,
+) -> pd.DataFrame:
     """Minute candles of a random walk: open, high, low, close, volume, by time."""
     rng = np.random.default_rng(seed)
-    close = price * np.exp(np.cumsum(rng.normal(0, VOLATILITY, bars)))
+    close = price * np.exp(np.cumsum(rng.normal(0, volatility, bars)))
     opened = np.concatenate(([price], close[:-1]))
     index = pd.date_range(START, periods=bars, freq="1min", name="datetime")
     return pd.DataFrame(
@@ -38,18 +45,31 @@ def marks_of(candles: pd.DataFrame) -> pd.DataFrame:
 def funding_of(candles: pd.DataFrame) -> pd.DataFrame:
     """A stamp every eight hours."""
     index = pd.date_range(candles.index[0], candles.index[-1], freq="8h")
-    return pd.DataFrame(
-        {"funding_rate": FUNDING_RATE}, index=index.rename("datetime")
-    )
+    return pd.DataFrame({"funding_rate": FUNDING_RATE}, index=index.rename("datetime"))
 
 
-def write(folder: Path, bars: int, symbols: int) -> list[Path]:
-    """Parquet files of walks, a file for each symbol; those there are kept."""
+def write(
+    folder: Path, bars: int, symbols: int, *, volatility: float = VOLATILITY
+) -> list[Path]:
+    """Parquet files of walks, a file for each symbol; those there are kept.
+
+    Args:
+        folder: for the files.
+        bars: in each of them.
+        symbols: how many.
+        volatility: of a minute.
+    """
     files = []
     for number in range(symbols):
-        file = folder / f"S{number}_{bars}.parquet"
+        file = folder / f"S{number}_{volatility:g}_{bars}.parquet"
         if not file.exists():
-            price = 30_000 / 3**number
-            walk(bars, seed=7 + number, price=price).to_parquet(file)
+            price = 30_000 / 3 ** (number % 8)
+            candles = walk(bars, seed=7 + number, price=price, volatility=volatility)
+            candles.to_parquet(file)
         files.append(file)
     return files
+
+
+def bars_of(files: Sequence[Path]) -> int:
+    """Bars in files that `write` made, together."""
+    return sum(int(file.stem.rpartition("_")[2]) for file in files)

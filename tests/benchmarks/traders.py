@@ -6,9 +6,19 @@ import backtrader as bt
 
 
 class Crossing(bt.Strategy):
-    """Two averages that cross, and a strength index that confirms: long or short."""
+    """Two averages that cross, and a strength index that confirms: long or short.
 
-    params: Any = (("fast", 10), ("slow", 30), ("strong", 65), ("share", 0.5))
+    Params:
+        fast, slow: periods of the averages.
+        strong: strength from which on it goes long; it goes short below 100 less that.
+        share: of the account's value, in each position.
+        size: of each position, in place of the share; 0: the share.
+    """
+
+    params: Any = (
+        *(("fast", 10), ("slow", 30), ("strong", 65)),
+        *(("share", 0.5), ("size", 0)),
+    )
 
     def __init__(self) -> None:
         fast = bt.ind.SMA(period=self.p.fast)
@@ -28,7 +38,8 @@ class Crossing(bt.Strategy):
 
     def _turn(self, send: Any) -> None:
         """Close what is held and open the other side."""
-        size = self.p.share * self.broker.getvalue() / self.data.close[0]
+        size = self.p.size
+        size = size or self.p.share * self.broker.getvalue() / self.data.close[0]
         self.close()
         send(size=size)
 
@@ -78,7 +89,8 @@ class Pairs(bt.Strategy):
     def next(self) -> None:
         for data, (ratio, bands) in self.far.items():
             now, side = ratio[0], self.held[data]
-            if side > 0 and now > bands.mid[0] or side < 0 and now < bands.mid[0]:
+            is_long, is_short = side > 0, side < 0
+            if (is_long and now > bands.mid[0]) or (is_short and now < bands.mid[0]):
                 self._move(data, -side)
                 self.held[data] = 0
             elif not side and now > bands.top[0]:
@@ -120,3 +132,41 @@ class Resting(bt.Strategy):
             self.buy(size=0.1)
         elif self.crossing[0] < 0 and self.position.size > 0:
             self.close()
+
+
+class Basket(bt.Strategy):
+    """On every feed two averages that cross: long or out."""
+
+    params: Any = (("fast", 60), ("slow", 240), ("share", 0.02))
+
+    def __init__(self) -> None:
+        self.crossings = {
+            data: bt.ind.CrossOver(
+                bt.ind.SMA(data, period=self.p.fast),
+                bt.ind.SMA(data, period=self.p.slow),
+            )
+            for data in self.datas
+        }
+
+    def next(self) -> None:
+        for data, crossing in self.crossings.items():
+            if crossing[0] > 0:
+                worth = self.p.share * self.broker.startingcash
+                self.buy(data=data, size=worth / data.close[0])
+            elif crossing[0] < 0:
+                self.close(data=data)
+
+
+class Churning(bt.Strategy):
+    """So many market orders in every thousand bars: in and out in turn."""
+
+    params: Any = (("orders", 10), ("share", 0.1))
+
+    def next(self) -> None:
+        bar, orders = len(self), self.p.orders
+        if bar * orders // 1_000 == (bar - 1) * orders // 1_000:
+            return
+        if self.position:
+            self.close()
+            return
+        self.buy(size=self.p.share * self.broker.startingcash / self.data.close[0])
