@@ -157,6 +157,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self._desk = OrderDesk(self)
         if self._is_off:
             return
+        del self.cash  # `get_cash` gives it from here on
         if self.comminfo[None] is _NOTHING_SET:
             self.comminfo[None] = PerpCommission(inverse=self.venue.is_inverse)
         self.account = Account(
@@ -381,14 +382,11 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     # Cash and value
 
-    @property
-    def cash(self) -> float:
-        """Backtrader's attribute: what `get_cash` gives."""
-        return self._cash if self._is_off or not self._is_running else self.get_cash()
-
-    @cash.setter
-    def cash(self, cash: float) -> None:
-        self._cash = cash
+    def __getattr__(self, name: str) -> Any:
+        """Backtrader's attribute ``cash``, which only stock accounting keeps itself."""
+        if name == "cash":
+            return self.get_cash()
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def get_cash(self) -> float:
         """Available balance: what a new order may use."""

@@ -6,6 +6,7 @@ Backtrader's. Every fill is preceded by whatever the path of the bar meets first
 
 from collections.abc import Sequence
 from math import inf
+from types import MethodType
 from typing import Any
 
 import backtrader as bt
@@ -30,6 +31,12 @@ from .series import Bar
 from .watch import Watch
 
 __all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
+
+# Methods of Backtrader's broker that have something to do at each bar or order.
+_STOCK = (
+    *("next", "get_value", "getvalue", "get_cash", "getcash", "_get_value"),
+    *("buy", "sell", "check_submitted", "submit_accept", "_execute"),
+)
 
 
 class MarginBroker(FillingBroker):
@@ -59,8 +66,7 @@ class MarginBroker(FillingBroker):
         warning_ratio: margin ratio at which ``notify_margin_warning`` is called, once
             for each time it is reached.
         accelerate: run the bars in a loop that does the same in less time, see
-            `bt_margin.accelerate`, and sleep through those in which nothing can
-            happen; ``False``: Backtrader's own loop, and a look at every bar.
+            `bt_margin.accelerate`; ``False``: Backtrader's own loop.
 
     Attributes:
         account: wallets, positions and ledger of the run.
@@ -95,17 +101,25 @@ class MarginBroker(FillingBroker):
         self._executing: Any = None
         self._was_triggered = False
 
+    def start(self) -> None:
+        """Begin a run on the feeds of Cerebro."""
+        super().start()
+        if not self._is_off:
+            return
+        # Stock accounting is Backtrader's own, without a step between.
+        for name in _STOCK:
+            if getattr(type(self), name) is getattr(MarginBroker, name):
+                own = getattr(bt.brokers.BackBroker, name)
+                setattr(self, name, MethodType(own, self))
+
     # The bar
 
     def next(self) -> None:
         """One bar: orders in queue order, each after what the path meets first."""
-        if self._is_off:
-            super().next()
+        if self._watch.sleeps():
             return
         if self._aftermath.ends_run:
             self.cerebro.runstop()
-            return
-        if self._watch.sleeps():
             return
         self._watch.wake_before()
         self._open_bar()

@@ -72,30 +72,29 @@ class Lookout:
     Args:
         instrument: the feed, whose bars come one by one and stay what they are.
 
+    Attributes:
+        line: of the feed; how long it is says which bar is the present one.
+        wake: how long the line is at the first bar that has to be looked at, or at
+            the first that was not yet compared.
     """
 
     __slots__ = (
         *("_bounds", "_end", "_high", "_instrument", "_is_found", "_low", "_size"),
-        *("_time", "_wake"),
+        *("_time", "line", "wake"),
     )
 
     def __init__(self, instrument: Instrument) -> None:
         lines = instrument.data.lines
         self._instrument = instrument
-        self._time = lines.datetime
+        self._time = self.line = lines.datetime
         self._high, self._low = lines.high, lines.low
-        self._bounds, self._wake, self._is_found = Bounds(), 0, True
-
-    @property
-    def ahead(self) -> int:
-        """Bars from the present one on, itself included, that are surely within."""
-        return max(0, int(self._wake - self._time.lencount))
+        self._bounds, self.wake, self._is_found = Bounds(), 0, True
 
     def keep(self, bounds: Bounds) -> None:
         """Look out for the first bar after the present one that is beyond bounds."""
         if bounds == self._bounds and not self.has_arrived():
             return
-        here, count = self._time.lencount, self._instrument.data.buflen()
+        here, count = self.line.lencount, self._instrument.data.buflen()
         times, due = self._time.array, bounds.due
         self._bounds, self._end = bounds, count
         if due < inf:
@@ -103,13 +102,13 @@ class Lookout:
             self._end = bisect_left(times, number, here, count)
         if bounds.valid < inf:
             self._end = bisect_right(times, bounds.valid, here, self._end)
-        self._wake, self._is_found, self._size = here + 1, False, _SHORTEST
+        self.wake, self._is_found, self._size = here + 1, False, _SHORTEST
         if bounds.least == -inf and bounds.most == inf:
-            self._wake, self._is_found = self._end + 1, True
+            self.wake, self._is_found = self._end + 1, True
 
     def has_arrived(self) -> bool:
         """Whether the present bar has to be looked at."""
-        while self._time.lencount >= self._wake:
+        while self.line.lencount >= self.wake:
             if self._is_found:
                 return True
             self._look_on()
@@ -117,12 +116,12 @@ class Lookout:
 
     def _look_on(self) -> None:
         """Compare the next stretch of bars."""
-        first = self._wake - 1
+        first = self.wake - 1
         last = min(first + self._size, self._end)
         found = self._first_outside(first, last)
         self._is_found = found < last or last == self._end
         self._size = min(4 * self._size, _LONGEST)
-        self._wake = found + 1
+        self.wake = found + 1
 
     def _first_outside(self, first: int, last: int) -> int:
         """The first bar from ``first`` on that is beyond bounds, or ``last``."""

@@ -33,8 +33,7 @@ class Watch:
     Attributes:
         is_asleep: whether the bar of the moment was not read.
         is_dozing: asleep, and the feeds stand at that bar: marks can be read off them.
-        is_off: whether every bar is looked at: asked for, or since something does
-            that anyway.
+        is_off: whether every bar is looked at, since something asks at each anyway.
     """
 
     def __init__(self, broker: Any) -> None:
@@ -45,7 +44,7 @@ class Watch:
         self._lookouts: list[Lookout] | None = None
         self._by_feed: dict[Any, Lookout] = {}
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
-        self._left = 0  # bars from here on that are known to be calm
+        self._sound: set[Any] = set()  # feeds whose bars can be relied on
         self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
@@ -60,21 +59,23 @@ class Watch:
         # What the orders that rest ask for; ``None``: it moves with the marks.
         self._resting: list[RestingMargin] | None = []
         self.is_asleep = self.is_dozing = False
-        self.is_off = not broker.p.accelerate
+        self.is_off = False
 
     def forget(self) -> None:
         """Look at the next bar whatever it is: something was changed."""
         self._lookouts = None
-        self._left = 0
 
     def sleeps(self) -> bool:
         """Whether the bar of the moment needs no look; it is slept through then."""
-        if self._left <= 0 and not self._may_sleep_on():
+        lookouts = self._lookouts
+        if lookouts is None:
             return False
-        if self._submitted or self._was_touched():
+        for lookout in lookouts:
+            if lookout.line.lencount >= lookout.wake and lookout.has_arrived():
+                return False
+        if self._submitted or (self._was_awake and self._was_touched()):
             self.forget()
             return False
-        self._left -= 1
         self._slept += 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
@@ -82,20 +83,8 @@ class Watch:
             self._length = self._lengths()
         return True
 
-    def _may_sleep_on(self) -> bool:
-        """Whether the present bar is calm; counts the bars that are."""
-        if self._lookouts is None:
-            return False
-        if any(lookout.has_arrived() for lookout in self._lookouts):
-            return False
-        # A step brings each feed one bar at most.
-        self._left = min(lookout.ahead for lookout in self._lookouts)
-        return True
-
     def _was_touched(self) -> bool:
         """Whether money was moved: that wakes the broker, and leaves an entry."""
-        if not self._was_awake:
-            return False
         self._was_awake = False
         return len(self._ledger) != self._entries
 
@@ -213,6 +202,7 @@ class Watch:
         self._cheats = bool(cerebro.p.cheat_on_open or cerebro._timerscheat)
         self._by_feed = {one.data: Lookout(one) for one in instruments}
         self._shown = {one.symbol: broker.shows(one.symbol) for one in instruments}
+        self._sound = {one.data for one in instruments if _is_sound(one)}
         return True
 
     def _bounds(self) -> dict[Any, Bounds] | None:
@@ -256,9 +246,7 @@ class Watch:
         for data, kept in bounds.items():
             if kept.least == -inf and kept.most == inf:
                 continue
-            if not isinstance(data, PerpData):  # its candles were not checked
-                return False
-            if not len(data):
+            if not len(data) or data not in self._sound:
                 return False
             least, most = kept.least_mark, kept.most_mark
             _, low, high = broker.coarse_candle(data) or (0, inf, -inf)
@@ -273,6 +261,24 @@ def _is_steady(instrument: Instrument) -> bool:
     line = data.lines[0]
     is_whole = not (data.resampling or data.replaying) and line.mode == line.UnBounded
     return is_whole and not instrument.has_funding_line
+
+
+def _is_sound(instrument: Instrument) -> bool:
+    """Whether the bars of a preloaded feed hold their opens and closes.
+
+    `PerpData` has refused others already.
+    """
+    lines, count = instrument.data.lines, instrument.data.buflen()
+    if isinstance(instrument.data, PerpData):
+        return True
+    if len(instrument.data) == count:  # not preloaded: nothing can be told
+        return False
+    opens, highs, lows, closes = (
+        np.array(line.array[:count])
+        for line in (lines.open, lines.high, lines.low, lines.close)
+    )
+    bottom, top = np.minimum(opens, closes), np.maximum(opens, closes)
+    return bool(np.all((lows <= bottom) & (top <= highs)))
 
 
 def _is_ordered(instrument: Instrument) -> bool:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from bt_margin import MarginBroker, PerpData
-from bt_margin.accelerate import install, loop, watching
+from bt_margin.accelerate import install, loop, turns, watching
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "strategies").glob("*.py"))
@@ -41,13 +41,22 @@ TABLE = load(ROOT / "tests" / "conformance" / "test_table.py")
 RUNONCE = [*TABLE.pairwise((TABLE.ORDERS, ("runonce",), TABLE.FEEDS, TABLE.SETTINGS))]
 
 
+class Plain(MarginBroker):
+    """Backtrader's own loop, and a look at every bar."""
+
+    params: Any = (("accelerate", False),)
+
+    def start(self) -> None:
+        super().start()
+        self.keep_awake()
+
+
 def make_broker(name: str, *, accelerate: bool) -> Any:
     """A broker of the table, or Backtrader's; this one gets its loop by `install`."""
     if name == "stock":
         return bt.brokers.BackBroker(cash=TABLE.AMPLE)
-    return MarginBroker(
-        margin_mode=name, cash=TABLE.AMPLE, order_margin=False, accelerate=accelerate
-    )
+    words = {"margin_mode": name, "cash": TABLE.AMPLE, "order_margin": False}
+    return MarginBroker(**words) if accelerate else Plain(**words)
 
 
 def play(tools: tuple[Any, Any, Any], broker: str, row: Any, accelerate: bool) -> Any:
@@ -140,9 +149,8 @@ def trade(
 ) -> tuple[Any, int]:
     """A picture of a strategy's run on a market."""
     cerebro = bt.Cerebro()
-    broker: Any = MarginBroker(
-        margin_mode=mode, cash=10_000, leverage=20, accelerate=accelerate
-    )
+    words = {"margin_mode": mode, "cash": 10_000, "leverage": 20}
+    broker: Any = MarginBroker(**words) if accelerate else Plain(**words)
     if mode == "off":
         broker.setcommission(commission=0.0005, leverage=20)
     cerebro.setbroker(broker)
@@ -249,7 +257,8 @@ def hold(pictures: Any, broker_tools: Any) -> Callable[[bool], Any]:
 
     def run(accelerate: bool) -> Any:
         cerebro = bt.Cerebro()
-        broker: Any = MarginBroker(cash=1_000, leverage=10, accelerate=accelerate)
+        make: Any = MarginBroker if accelerate else Plain
+        broker = make(cash=1_000, leverage=10)
         cerebro.setbroker(broker)
         cerebro.adddata(PerpData(dataname=broker_tools.candles(rows)), name="X")
         cerebro.addstrategy(Holder)
@@ -281,13 +290,13 @@ def at(bar: int, stock: Any, fault: Any) -> Any:
 def test_a_wrong_value_of_a_feed_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = loop._Feed.advance
+    stock = turns.StrategyTurn.take
 
-    def fault(feed: Any) -> None:
-        stock(feed)
-        feed._first.array[feed._first._idx] += 1e-9
+    def fault(turn: Any, time: float) -> None:
+        turn._strategy.data.lines[0].array[30] += 1e-9
+        stock(turn, time)
 
-    monkeypatch.setattr(loop._Feed, "advance", at(30, stock, fault))
+    monkeypatch.setattr(turns.StrategyTurn, "take", at(30, stock, fault))
     found = pictures.differences(hold(True), hold(False))
     assert {"feeds", "lines 0", "observers 0"} <= {*found}
 
@@ -295,13 +304,13 @@ def test_a_wrong_value_of_a_feed_shows(
 def test_a_skipped_bar_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = loop._Feed.advance
+    stock = loop._Opening._take_simply
 
-    def fault(feed: Any) -> None:
-        stock(feed)
-        stock(feed)
+    def fault(opening: Any, time: float) -> bool:
+        opening._cerebro.datas[0].advance()
+        return bool(stock(opening, time))
 
-    monkeypatch.setattr(loop._Feed, "advance", at(30, stock, fault))
+    monkeypatch.setattr(loop._Opening, "_take_simply", at(30, stock, fault))
     found = pictures.differences(hold(True), hold(False))
     assert {"lines 0", "observers 0", "heard 0"} <= {*found}
 
@@ -324,9 +333,9 @@ def test_a_missed_liquidation_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker is not asked when the price falls, and there is no later fall."""
-    stock = loop._Opening._notify_broker
+    stock = loop._Opening._take_simply
     monkeypatch.setattr(
-        loop._Opening, "_notify_broker", at(FALL + 1, stock, lambda opening: None)
+        loop._Opening, "_take_simply", at(FALL + 1, stock, lambda *_: True)
     )
     found = pictures.differences(hold(True), hold(False))
     assert {"liquidations", "ledger", "heard 0"} <= {*found}
