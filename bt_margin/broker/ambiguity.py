@@ -74,7 +74,7 @@ class AmbiguityFinder:
         """Bars that reach something on both sides of their open."""
         broker = self._broker
         touched: dict[Any, list[Any]] = {}
-        for order in broker.live_orders():
+        for order in broker.near_orders():
             if order.exectype in BY_THE_BAR or not order.active():
                 continue
             if broker.has_new_bar(order) and _is_touched(broker, order):

@@ -4,7 +4,7 @@ Matching, the order queue, OCO, brackets, expiry, slippage and fillers are
 Backtrader's. Every fill is preceded by whatever the path of the bar meets first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from types import MethodType
 from typing import Any
@@ -222,6 +222,13 @@ class MarginBroker(FillingBroker):
         """A mark candle coarser than the bars, whose range is still to be judged."""
         return self._finder.coarse_candle(leader)
 
+    def near_orders(self) -> Iterator[Any]:
+        """Live orders but for those that the price is surely away from."""
+        ranges = self._instruments.ranges()
+        for order in self.live_orders():
+            if not self._desk.is_far(order, ranges):
+                yield order
+
     def has_met_a_bar(self, order: Any) -> bool:
         """Whether a resting order has met a bar that did not fill it."""
         return bool(self._desk.has_met_a_bar(order))
@@ -324,9 +331,12 @@ class MarginBroker(FillingBroker):
 
     def _match_queue(self) -> None:
         """Try every pending order once, in the order in which they came."""
-        self.pending.append(None)
-        while (order := self.pending.popleft()) is not None:
-            if order.expire():
+        ranges, pending = self._instruments.ranges(), self.pending
+        pending.append(None)
+        while (order := pending.popleft()) is not None:
+            if self._desk.is_far(order, ranges):
+                pending.append(order)
+            elif order.expire():
                 self._withdraw(order)
             elif not order.active() or not self.has_new_bar(order):
                 self.pending.append(order)

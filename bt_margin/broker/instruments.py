@@ -100,6 +100,15 @@ class Instruments:
         """The feeds that show a symbol."""
         return self._shown[symbol]
 
+    def ranges(self) -> dict[Any, tuple[float, float]]:
+        """Lowest and highest price of each feed's bar."""
+        bars = {feed: one.bar for feed, one in self._by_feed.items()}
+        return {
+            feed: (bar.candle[2], bar.candle[1])
+            for feed, bar in bars.items()
+            if bar is not None
+        }
+
     def advance(self, sizes: Callable[[Any], float]) -> dict[Any, Instrument]:
         """Take the new bars; the instruments of the feeds that brought one.
 

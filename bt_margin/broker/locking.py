@@ -88,6 +88,7 @@ class Locking:
 
     def __init__(self, broker: Any) -> None:
         self._broker = broker
+        self._claims: dict[int, tuple[Any, _Claim]] = {}  # by the order's number
         self._trial: Account | None = None
 
     @property
@@ -193,6 +194,19 @@ class Locking:
         self, order: Any, quantity: float, mark: float | None, terms: Terms
     ) -> _Claim:
         """What one order asks for by itself."""
+        rule = self._broker.venue.order_margin
+        if rule.open_loss:  # it moves with the mark
+            return self._claim_at(order, quantity, mark, terms)
+        asked = (quantity, order.created.price, order.triggered, terms, rule)
+        known = self._claims.get(order.ref)
+        if known is None or known[0] != asked:
+            found = self._claim_at(order, quantity, mark, terms)
+            known = self._claims[order.ref] = (asked, found)
+        return known[1]
+
+    def _claim_at(
+        self, order: Any, quantity: float, mark: float | None, terms: Terms
+    ) -> _Claim:
         price, rule = self._reference_price(order), self._broker.venue.order_margin
         size = quantity if order.isbuy() else -quantity
         loss = fees = 0.0

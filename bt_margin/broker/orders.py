@@ -1,6 +1,6 @@
 """Orders against the account: what they lock, and whether they can be afforded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,8 @@ class OrderDesk(Locking):
         super().__init__(broker)
         self._rested: set[int] = set()
         self._arrivals: dict[int, float] = {}
+        # Feed and level of orders that rest, and whether the price falls to it.
+        self._levels: dict[int, tuple[Any, float, bool]] = {}
 
     # Maker and taker
 
@@ -59,8 +61,26 @@ class OrderDesk(Locking):
 
         A stop-limit rests in the book from its trigger on.
         """
-        if order.exectype not in STOP_LIMITS or order.triggered:
-            self._rested.add(order.ref)
+        ref, kind = order.ref, order.exectype
+        if kind not in STOP_LIMITS or order.triggered:
+            self._rested.add(ref)
+        if kind in (Order.Limit, Order.Stop) and not order.valid:
+            falls = order.isbuy() is (kind == Order.Limit)
+            self._levels[ref] = (order.data, order.created.price, falls)
+
+    def is_far(self, order: Any, ranges: Mapping[Any, tuple[float, float]]) -> bool:
+        """Whether an order that has rested cannot fill: the price is away from it.
+
+        Args:
+            order: a live order.
+            ranges: lowest and highest price of each feed's bar.
+        """
+        found = self._levels.get(order.ref)
+        if found is None:
+            return False
+        data, level, falls = found
+        low, high = ranges[data]
+        return low > level if falls else high < level
 
     def has_met_a_bar(self, order: Any) -> bool:
         """Whether nothing is left to note of a resting order at its next bar."""
