@@ -1,6 +1,7 @@
 """Locking: the margin that resting orders lock."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any, NamedTuple
 
 from backtrader import Order
@@ -42,6 +43,8 @@ class RestingMargin(NamedTuple):
         selling_fees: the same for the sells.
         open_loss: what they would lose at once if they filled now.
         leverage: the lowest under which one of them would open.
+        highest_buy: below this mark the buys have an open loss.
+        lowest_sell: above this mark the sells have one.
     """
 
     key: str
@@ -52,6 +55,14 @@ class RestingMargin(NamedTuple):
     selling_fees: float
     open_loss: float
     leverage: float
+    highest_buy: float
+    lowest_sell: float
+
+    def is_lossless(self, mark: float | None) -> bool:
+        """Whether there is no open loss at a mark, as there was none before."""
+        return not self.open_loss and (
+            mark is None or self.highest_buy <= mark <= self.lowest_sell
+        )
 
     def locked(self, account: Account, mark: float | None) -> float:
         """What they lock beside the position; ``None``: the feed has not begun."""
@@ -88,8 +99,10 @@ class Locking:
 
     def __init__(self, broker: Any) -> None:
         self._broker = broker
-        self._claims: dict[int, tuple[Any, _Claim]] = {}  # by the order's number
+        # What orders ask for without their open loss, by number, and what for.
+        self._claims: dict[int, tuple[Any, _Claim]] = {}
         self._trial: Account | None = None
+        self._known: tuple[Any, list[RestingMargin]] | None = None
 
     @property
     def account(self) -> Account:
@@ -105,21 +118,51 @@ class Locking:
             include: an order to count as if it rested, with a quantity:
                 ``(order, quantity)``.
         """
-        return sum(
-            resting.locked(self.account, mark)
-            for resting, mark in self._resting_margins(exclude, include)
-        )
+        is_whole = include is None and (exclude is None or self._is_alone(exclude))
+        found = self.resting_margins() if is_whole else self._find(exclude, include)
+        return sum(one.locked(self.account, self._mark(one.symbol)) for one in found)
+
+    def _is_alone(self, order: Any) -> bool:
+        """Whether leaving an order out leaves all that rest."""
+        is_single = order.parent is None and order.ref not in self._broker._ocos
+        return is_single and order.exectype in BY_THE_BAR
 
     def resting_margins(self) -> list[RestingMargin]:
         """What resting orders ask for, by position; their open loss is that of now."""
-        return [resting for resting, _ in self._resting_margins()]
+        if not any(self._broker.pending):
+            return []
+        asked, known = self._signature(), self._known
+        if (
+            known is not None
+            and known[0] == asked
+            and all(one.is_lossless(self._mark(one.symbol)) for one in known[1])
+        ):
+            return known[1]
+        found = self._find()
+        self._known = (asked, found)
+        return found
 
-    def _resting_margins(
-        self, exclude: Any = None, include: Any = None
-    ) -> Iterator[tuple[RestingMargin, float | None]]:
-        """What the orders of each position ask for, and its mark."""
+    def _signature(self) -> tuple[Any, ...]:
+        """All that what resting orders ask for hangs on, but for the marks."""
+        broker = self._broker
+        orders = [order for order in broker.pending if order is not None]
+        return (
+            [
+                (
+                    *(order.ref, order.executed.remsize, order.active()),
+                    *(order.triggered, order.created.price),
+                    order.info.get("reduce_only"),
+                )
+                for order in orders
+            ],
+            [broker.terms(data) for data in {order.data for order in orders}],
+            broker.venue.order_margin,
+        )
+
+    def _find(self, exclude: Any = None, include: Any = None) -> list[RestingMargin]:
+        """What the orders of each position ask for."""
         if not self._broker.p.order_margin:
-            return
+            return []
         by_key: dict[str, list[tuple[Any, float]]] = {}
         for order in self._resting():
             if exclude is None or self.group(order) != self.group(exclude):
@@ -129,8 +172,7 @@ class Locking:
         if include is not None:
             key = self._broker.order_terms(include[0]).contract.key
             by_key.setdefault(key, []).append(include)
-        for orders in by_key.values():
-            yield self._added_up(orders)
+        return [self._added_up(orders) for orders in by_key.values()]
 
     def _resting(self) -> Iterator[Any]:
         """Orders that rest and could open: active and not reducing only.
@@ -159,16 +201,15 @@ class Locking:
             return ("bracket", order.parent.ref)
         return ("oco", self._broker._ocos.get(order.ref, order.ref))
 
-    def _mark(self, data: Any) -> float | None:
+    def _mark(self, symbol: str) -> float | None:
         """Mark price; ``None``: the feed has not begun."""
+        data = self._broker.data_of_symbol(symbol)
         return float(self._broker.mark(data)) if self._broker.has_begun(data) else None
 
-    def _added_up(
-        self, orders: list[tuple[Any, float]]
-    ) -> tuple[RestingMargin, float | None]:
+    def _added_up(self, orders: list[tuple[Any, float]]) -> RestingMargin:
         """The orders of one position, where a group counts once, with its largest."""
-        first, data = orders[0][0], orders[0][0].data
-        terms, mark = self._broker.order_terms(first), self._mark(data)
+        terms = self._broker.order_terms(orders[0][0])
+        mark = self._mark(terms.contract.symbol)
         largest: dict[tuple[Any, bool], _Claim] = {}
         for order, quantity in orders:
             claim = self._claim(order, quantity, mark, terms)
@@ -178,7 +219,8 @@ class Locking:
             [claim for (_, is_buy), claim in largest.items() if is_buy is side]
             for side in (True, False)
         )
-        resting = RestingMargin(
+        free = [(o.isbuy(), self._reference_price(o)) for o in self._exposed(orders)]
+        return RestingMargin(
             key=terms.contract.key,
             symbol=terms.contract.symbol,
             bought=sum(claim.notional for claim in buys),
@@ -187,36 +229,42 @@ class Locking:
             selling_fees=sum(claim.fees for claim in sells),
             open_loss=sum(claim.loss for claim in largest.values()),
             leverage=min(claim.leverage for claim in largest.values()),
+            highest_buy=max((at for is_buy, at in free if is_buy), default=-inf),
+            lowest_sell=min((at for is_buy, at in free if not is_buy), default=inf),
         )
-        return resting, mark
+
+    def _exposed(self, orders: list[tuple[Any, float]]) -> list[Any]:
+        """The orders that can have an open loss."""
+        if not self._broker.venue.order_margin.open_loss:
+            return []
+        return [order for order, _ in orders if not _waits(order)]
 
     def _claim(
         self, order: Any, quantity: float, mark: float | None, terms: Terms
     ) -> _Claim:
         """What one order asks for by itself."""
-        rule = self._broker.venue.order_margin
-        if rule.open_loss:  # it moves with the mark
-            return self._claim_at(order, quantity, mark, terms)
-        asked = (quantity, order.created.price, order.triggered, terms, rule)
+        rule, created = self._broker.venue.order_margin, order.created
+        asked = (quantity, created.price, order.triggered, terms, rule)
         known = self._claims.get(order.ref)
         if known is None or known[0] != asked:
-            found = self._claim_at(order, quantity, mark, terms)
+            found = self._claim_without_loss(order, quantity, terms)
             known = self._claims[order.ref] = (asked, found)
-        return known[1]
-
-    def _claim_at(
-        self, order: Any, quantity: float, mark: float | None, terms: Terms
-    ) -> _Claim:
-        price, rule = self._reference_price(order), self._broker.venue.order_margin
+        claim = known[1]
+        if not rule.open_loss or mark is None or _waits(order):
+            return claim
         size = quantity if order.isbuy() else -quantity
-        loss = fees = 0.0
-        if rule.open_loss and mark is not None and not _waits(order):
-            loss = max(0.0, -terms.contract.pnl(size, price, mark))
-        if rule.fees:
+        loss = -terms.contract.pnl(size, self._reference_price(order), mark)
+        return claim._replace(loss=loss) if loss > 0 else claim
+
+    def _claim_without_loss(self, order: Any, quantity: float, terms: Terms) -> _Claim:
+        """What one order asks for wherever the mark is."""
+        price, fees = self._reference_price(order), 0.0
+        if self._broker.venue.order_margin.fees:
+            size = quantity if order.isbuy() else -quantity
             opening = -terms.fee(quantity, price, is_maker=False)
             fees = opening + terms.reserved_fee(size, price)
         notional = terms.contract.notional(quantity, price)
-        return _Claim(notional, loss, fees, terms.leverage_at(price))
+        return _Claim(notional, 0.0, fees, terms.leverage_at(price))
 
     def _reference_price(self, order: Any) -> float:
         """The price at which an order counts before it fills."""

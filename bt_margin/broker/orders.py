@@ -144,7 +144,7 @@ class OrderDesk(Locking):
         position is never refused: a flip is accepted, and its opening part checked
         when it fills. So is an order on a feed that has not begun.
         """
-        if not order.active() or self._mark(order.data) is None:
+        if not order.active() or not self._broker.has_begun(order.data):
             return None
         terms: Terms = self._broker.order_terms(order)
         size, price = order.executed.remsize, self._reference_price(order)

@@ -56,8 +56,7 @@ class Watch:
         self._held: list[tuple[str, Position]] = []
         self._balance: Number = 0
         self._available: float | None = None
-        # What the orders that rest ask for; ``None``: it moves with the marks.
-        self._resting: list[RestingMargin] | None = []
+        self._resting: list[RestingMargin] = []  # what the orders that rest ask for
         self.is_asleep = self.is_dozing = False
         self.is_off = False
 
@@ -125,7 +124,7 @@ class Watch:
             return self._available
         account: Account = self._broker.account
         resting, mark = self._resting, self.mark
-        if resting is None:
+        if not all(one.is_lossless(mark(one.symbol)) for one in resting):
             resting = self._broker.resting_margins()
         locked = sum(one.locked(account, mark(one.symbol)) for one in resting)
         available = float(account.available_balance(mark, locked))
@@ -179,8 +178,7 @@ class Watch:
         for data, kept in bounds.items():
             self._by_feed[data].keep(kept)
         self._entries, self._was_awake = len(self._ledger), True
-        is_fixed = not broker.venue.order_margin.open_loss
-        self._resting = broker.resting_margins() if is_fixed else None
+        self._resting = broker.resting_margins()
         held = broker.account.positions.values()
         self._held = [(position.contract.symbol, position) for position in held]
         self._balance, self._available = broker.account.wallet_balance, None
