@@ -38,7 +38,7 @@ class StrategyTurn:
     ) -> None:
         self._strategy = strategy
         self._line = strategy.lines.datetime
-        self._others = [line for line in strategy.lines if line is not self._line]
+        self._is_plain = strategy.lines.size() == 1 and not self._line.bindings
         self._indicators = strategy._lineiterators[LineIterator.IndType]
         self._count = len(self._indicators)
         self._groups: list[tuple[Any, Cursor]] | None = None
@@ -70,30 +70,48 @@ class StrategyTurn:
 
     def take(self, time: float) -> None:
         """One bar."""
-        strategy, groups = self._strategy, self._groups
-        if groups is None or len(self._indicators) != self._count:
-            self._move_singly()
+        strategy, line = self._strategy, self._line
+        self._move_indicators()
+        if self._is_plain:
+            line._idx += 1
+            line.lencount += 1
+            line.array.append(time)
         else:
-            for gauge, cursor in groups:
-                if gauge.lencount > cursor.lencount:
-                    cursor.move()
-        self._move_on(time)
+            self._move_on(time)
         if strategy._orderspending or strategy._tradespending:
             strategy._notify()
         elif self._tells:
             self._telling.tell()
+        status = -1
         if self._is_past_minimum:
-            status = -1
             strategy.next()
             for step in self._nexts:
                 step()
         else:
-            status = strategy._getminperstatus()
-            self._begin(status)
+            status = self._begin()
         for watch in self._watchers:
             watch(status)
         if strategy._orderspending or strategy._tradespending:
             strategy.clear()
+
+    def _move_indicators(self) -> None:
+        """Bring the indicators to the bars of their clocks."""
+        groups = self._groups
+        if groups is None or len(self._indicators) != self._count:
+            self._ungroup()  # some may have been made during the run
+            for indicator in self._indicators:
+                if len(indicator._clock) > len(indicator):
+                    indicator.advance()
+            return
+        for gauge, cursor in groups:
+            if gauge.lencount > cursor.lencount:
+                cursor.move()
+
+    def _move_on(self, time: float) -> None:
+        """Bring the strategy's own lines to the next step."""
+        for line in self._strategy.lines:
+            line.forward()
+        self._line[0] = time
 
     def _ungroup(self) -> None:
         """Move indicators one by one: one of them was moved by hand, or it is over."""
@@ -101,31 +119,15 @@ class StrategyTurn:
         for _, cursor in groups:
             cursor.release()
 
-    def _move_singly(self) -> None:
-        """Bring the indicators to the bars of their clocks."""
-        self._ungroup()  # some may have been made during the run
-        for indicator in self._indicators:
-            if len(indicator._clock) > len(indicator):
-                indicator.advance()
-
-    def _move_on(self, time: float) -> None:
-        """Bring the strategy's own lines to the next step."""
-        for other in self._others:
-            other.forward()
-        line = self._line
-        line._idx += 1
-        line.lencount += 1
-        line.array.append(time)
-        for binding in line.bindings:
-            binding[0] = time
-
-    def _begin(self, status: int) -> None:
-        """The turn of strategy and analyzers while bars may still be missing."""
+    def _begin(self) -> int:
+        """The turn of all while bars may be missing; returns how many are."""
+        status = int(self._strategy._getminperstatus())
         self._is_past_minimum = status < 0
         phase = _NEXT if status < 0 else _PRENEXT if status else _NEXTSTART
         getattr(self._strategy, _OUTER[phase])()
         for turn in self._turns:
             turn[phase]()
+        return status
 
 
 # Indicators
