@@ -47,13 +47,13 @@ class Cursor:
             line._cursor = self
             line.__class__ = BoundLine
 
-    def move(self) -> None:
-        """Go on by one bar."""
-        self.idx += 1
-        self.lencount += 1
+    def move(self, count: int = 1) -> None:
+        """Go on by some bars."""
+        self.idx += count
+        self.lencount += count
         for line in self.others:
-            line._idx += 1
-            line.lencount += 1
+            line._idx += count
+            line.lencount += count
 
     def release(self) -> None:
         """Leave every line where it stands, as Backtrader has it."""

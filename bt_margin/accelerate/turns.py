@@ -14,6 +14,7 @@ from backtrader.lineiterator import LineIterator
 from backtrader.lineseries import Lines, LineSeries
 
 from .cursors import BoundLine, Cursor
+from .gallery import Gallery
 from .watching import watcher
 
 __all__ = ["StrategyTurn", "family"]
@@ -61,12 +62,12 @@ class StrategyTurn:
             watcher(one, strategy, [*_all_turns(one._analyzers)])
             for one in strategy._lineiterators[LineIterator.ObsType]
         ]
+        self._gallery = Gallery(self._watchers, strategy)
 
     def leave(self) -> None:
         """Leave all lines as Backtrader's loop leaves them."""
         self._ungroup()
-        for watch in self._watchers:
-            watch.leave()
+        self._gallery.leave()
 
     def take(self, time: float) -> None:
         """One bar."""
@@ -89,9 +90,10 @@ class StrategyTurn:
                 step()
         else:
             status = self._begin()
-        for watch in self._watchers:
-            watch(status)
-        if strategy._orderspending or strategy._tradespending:
+        is_quiet = not (strategy._orderspending or strategy._tradespending)
+        if self._watchers:
+            self._gallery.look(status, is_quiet=is_quiet)
+        if not is_quiet:
             strategy.clear()
 
     def _move_indicators(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from math import nan
 from typing import Any
 
+import numpy as np
 from backtrader import observers
 from backtrader.linebuffer import LineBuffer
 from backtrader.lineiterator import LineIterator
@@ -16,7 +17,7 @@ from backtrader.observer import Observer
 
 from .cursors import Cursor
 
-__all__ = ["watcher"]
+__all__ = ["FastWatcher", "Watcher", "watcher"]
 
 _BLOCK = 1024  # bars by which an observer's lines grow at once
 _EMPTY = array("d", [nan]) * _BLOCK
@@ -24,7 +25,7 @@ _EMPTY = array("d", [nan]) * _BLOCK
 
 def watcher(
     observer: Any, strategy: Any, turns: Sequence[Any]
-) -> "_Watcher | _FastWatcher":
+) -> "Watcher | FastWatcher":
     """The turn of an observer, called with the bars that the strategy still lacks.
 
     Args:
@@ -34,8 +35,8 @@ def watcher(
     """
     look = _look(observer, strategy) if _moves_plainly(observer) else None
     if look is None:
-        return _Watcher(observer, strategy, turns)
-    return _FastWatcher(observer, strategy, turns, look)
+        return Watcher(observer, strategy, turns)
+    return FastWatcher(observer, strategy, turns, look)
 
 
 def _moves_plainly(observer: Any) -> bool:
@@ -57,7 +58,7 @@ def _moves_plainly(observer: Any) -> bool:
     )
 
 
-class _Watcher:
+class Watcher:
     """Any observer."""
 
     def __init__(self, observer: Any, strategy: Any, turns: Sequence[Any]) -> None:
@@ -66,6 +67,7 @@ class _Watcher:
         self._turns = turns
 
     def __call__(self, status: int) -> None:
+        """Look at a bar; ``status``: bars that the strategy lacks."""
         phase = 0 if status < 0 else 2 if status else 1
         for turn in self._turns:
             turn[phase]()
@@ -83,7 +85,7 @@ class _Watcher:
         """Nothing was borrowed."""
 
 
-class _FastWatcher:
+class FastWatcher:
     """An observer of Backtrader's, or one that moves like these."""
 
     def __init__(
@@ -93,20 +95,23 @@ class _FastWatcher:
         turns: Sequence[Any],
         look: Callable[[bool], None],
     ) -> None:
+        self._observer = observer
         self._turns = turns
-        self._lines = list(observer.lines)
-        self._cursor = Cursor(self._lines)
+        self.lines = list(observer.lines)
+        self._cursor = Cursor(self.lines)
         self._clock = strategy.lines[0]
         self._look = look
+        self._catch_up = _CATCH_UPS.get(type(observer).next)
         self._spare = 0  # bars by which the lines are longer than they should be
 
     def __call__(self, status: int) -> None:
+        """Look at a bar; ``status``: bars that the strategy lacks."""
         if self._turns:
             phase = 0 if status < 0 else 2 if status else 1
             for turn in self._turns:
                 turn[phase]()
         cursor = self._cursor
-        place = cursor if cursor.is_shared else self._lines[0]
+        place = cursor if cursor.is_shared else self.lines[0]
         is_new = self._clock.lencount > place.lencount
         if is_new:
             if not self._spare:
@@ -115,16 +120,37 @@ class _FastWatcher:
             cursor.move()
         self._look(is_new)
 
+    @property
+    def can_owe(self) -> bool:
+        """Whether it may look at bars later, when nothing happens in them."""
+        has_fund = vars(self._observer).get("_fundmode", False)
+        return bool(self._catch_up and not self._turns and not has_fund)
+
+    def catch_up(self, times: Any, hindsight: Any) -> None:
+        """Look at bars that are over, in which nothing happened.
+
+        Args:
+            times: of these bars.
+            hindsight: what the broker tells of them.
+        """
+        count, cursor = len(times), self._cursor
+        while self._spare < count:
+            self._grow()
+        self._spare -= count
+        cursor.move(count)
+        if self._catch_up:
+            self._catch_up(self._observer, times, hindsight)
+
     def _grow(self) -> None:
         """Append empty bars, of which each step takes one."""
-        for line in self._lines:
+        for line in self.lines:
             line.array.extend(_EMPTY)
-        self._spare = _BLOCK
+        self._spare += _BLOCK
 
     def leave(self) -> None:
         """Leave the lines as long as single steps would have left them."""
         self._cursor.release()
-        for line in self._lines if self._spare else ():
+        for line in self.lines if self._spare else ():
             del line.array[-self._spare :]
 
 
@@ -208,4 +234,44 @@ _LOOKS: dict[Any, Callable[[Any, Any], Callable[[bool], None]]] = {
     observers.DataTrades.next: _trades,
     observers.BuySell.next: _buy_sell,
     observers.DrawDown.next: _draw_down,
+}
+
+
+# Bars that are over: what the observers would have written into them.
+
+
+def _fill(line: Any, values: Any) -> None:
+    end = line._idx + 1
+    room = np.frombuffer(line.array, np.float64, len(values), 8 * (end - len(values)))
+    room[:] = values
+
+
+def _past_broker(observer: Any, times: Any, hindsight: Any) -> None:
+    _fill(observer.lines.value, hindsight.values(times))
+    _fill(observer.lines.cash, hindsight.cash(times))
+
+
+def _past_cash(observer: Any, times: Any, hindsight: Any) -> None:
+    _fill(observer.lines[0], hindsight.cash(times))
+
+
+def _past_value(observer: Any, times: Any, hindsight: Any) -> None:
+    _fill(observer.lines[0], hindsight.values(times))
+
+
+def _past_trades(*_: Any) -> None:
+    """No trade, nothing to write."""
+
+
+def _past_buy_sell(observer: Any, *_: Any) -> None:
+    observer.curbuylen = observer.curselllen = 0
+
+
+_CATCH_UPS: dict[Any, Callable[[Any, Any, Any], None]] = {
+    observers.Broker.next: _past_broker,
+    observers.Cash.next: _past_cash,
+    observers.Value.next: _past_value,
+    observers.Trades.next: _past_trades,
+    observers.DataTrades.next: _past_trades,
+    observers.BuySell.next: _past_buy_sell,
 }

@@ -35,6 +35,7 @@ from .aftermath import OnLiquidation
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
 from .guarding import Guard, GuardAction
+from .hindsight import WIPED_OUT
 from .instrument import Instrument, utc
 from .instruments import Instruments
 from .legs import Legs
@@ -51,10 +52,6 @@ OFF = "off"
 _log = logging.getLogger("bt_margin")
 
 _NOTHING_SET = bt.broker.BrokerBase.params.commission
-
-# As good as 0, and its square is still a float. Backtrader's analyzers divide by the
-# value of the bar before and take logarithms of it: 0 would end the run with an error.
-_WIPED_OUT = 1e-100
 
 
 def _ms(moment: datetime) -> int:
@@ -427,7 +424,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
                 f"withdrawal of {-amount}: only {available} is available;"
                 " withdraw at most that"
             )
-        wiped_out = self._value == _WIPED_OUT
+        wiped_out = self._value == WIPED_OUT
         if wiped_out:  # shares that are worth nothing: the deposit starts a new fund
             self.ruins += 1
             self._fundshares = amount / self.p.fundstartval
@@ -490,7 +487,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     def note_value(self, wallet_balance: Number, unrealized_pnl: Number) -> None:
         """Take the value of all wallets from what they hold and what is unrealized."""
         self._unrealized = unrealized_pnl
-        self._value = float(wallet_balance + unrealized_pnl) or _WIPED_OUT
+        self._value = float(wallet_balance + unrealized_pnl) or WIPED_OUT
         self._fundval = self._value / self._fundshares
 
     def _take_notionals(self) -> None:

@@ -246,6 +246,12 @@ class MarginBroker(FillingBroker):
         """Whether a strategy wants to be warned of a margin ratio."""
         return self._aftermath.hears
 
+    @property
+    def calm(self) -> Watch:
+        """The bars slept through: what can be told of them, and when they end."""
+        watch: Watch = self._watch
+        return watch
+
     def keep_awake(self) -> None:
         """Look at every bar from here on: for what asks at each one anyway."""
         self._watch.is_off = True

@@ -7,9 +7,18 @@ from itertools import pairwise
 from math import inf, isnan
 from typing import Any
 
+import numpy as np
+
 from bt_margin.core.path import BarPath, Polyline
 
-from .series import EPOCH_DAY, Bar, CandleSeries, FundingSeries, mark_path
+from .series import (
+    EPOCH_DAY,
+    Bar,
+    CandleSeries,
+    FundingSeries,
+    Numbers,
+    mark_path,
+)
 
 __all__ = ["DAY_MS", "Instrument", "Stamp", "day_number", "utc"]
 
@@ -123,6 +132,25 @@ class Instrument:
         if opened == start and marks.length == self._length:
             return mark
         return min(max(close, low), high)
+
+    @property
+    def tells_marks(self) -> bool:
+        """Whether `closing_marks` can be asked."""
+        marks = self.marks
+        return self.detail is None and (marks is None or marks.length >= self._length)
+
+    def closing_marks(self, times: Numbers) -> Numbers:
+        """`closing_mark` of the feed's last bar at each of some past times."""
+        count = self._time.lencount
+        clock = np.array(self._time.array[:count])
+        places = np.searchsorted(clock, times, "right") - 1
+        closes = np.array(self._close.array[:count])[places]
+        if self.marks is None:
+            return closes
+        starts = np.rint((clock[places] - EPOCH_DAY) * DAY_MS).astype(np.int64)
+        if not self._opens_at_time:
+            starts -= self._length
+        return self.marks.closings(starts, self._length, closes)
 
     @property
     def coarse_mark(self) -> tuple[int, float, float] | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bt_margin.core.path import Polyline
 
@@ -19,6 +20,7 @@ __all__ = [
     "CandleSeries",
     "FundingSeries",
     "LowFirst",
+    "Numbers",
     "day_numbers",
     "doubles",
     "epoch_ms",
@@ -30,6 +32,7 @@ EPOCH_DAY = 719_163  # Backtrader's day number of 1970-01-01
 _DAY_US = 86_400 * 10**6
 
 LowFirst: TypeAlias = Callable[[float, float, float], bool]  # of open, high and low
+Numbers: TypeAlias = NDArray[np.float64]
 Candle: TypeAlias = tuple[float, float, float, float]  # open, high, low, close
 
 
@@ -138,6 +141,22 @@ class CandleSeries:
     def _candle(self, index: int) -> Candle:
         opens, highs, lows, closes = self._columns
         return opens[index], highs[index], lows[index], closes[index]
+
+    def closings(self, starts: Any, length: int, closes: Numbers) -> Numbers:
+        """Mark at the end of bars: the candle's own close, or the last held inside it.
+
+        Args:
+            starts: of the bars, ms.
+            length: of the bars, ms; no longer than the candles.
+            closes: last price at the end of each bar.
+        """
+        opened = np.array(self._starts)
+        places = np.searchsorted(opened, starts, "right") - 1
+        is_known = (places >= 0) & (opened[places] + self.length > starts)
+        _, highs, lows, marks = (np.array(column)[places] for column in self._columns)
+        held = np.minimum(np.maximum(closes, lows), highs)
+        is_same = (opened[places] == starts) & (self.length == length)
+        return np.where(is_known, np.where(is_same, marks, held), closes)
 
     def first_outside(self, start: int, end: int, least: float, most: float) -> float:
         """When a candle first reaches a bound.

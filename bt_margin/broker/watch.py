@@ -6,6 +6,7 @@ even read it. Cash and value are then read off the feeds; whoever asks for more 
 the broker, which then stands at the end of that bar as after every other.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -16,6 +17,7 @@ from bt_margin.core.number import Number
 from bt_margin.core.position import Position
 
 from .feed import PerpData
+from .hindsight import Hindsight
 from .instrument import Instrument
 from .locking import RestingMargin
 from .lookout import Bounds, Lookout
@@ -33,6 +35,8 @@ class Watch:
     Attributes:
         is_asleep: whether the bar of the moment was not read.
         is_dozing: asleep, and the feeds stand at that bar: marks can be read off them.
+        hindsight: what can be told of the bars slept through since; ``None``: nothing.
+        before_waking: called while the bars slept through can still be told of.
         is_off: whether every bar is looked at, since something asks at each anyway.
     """
 
@@ -58,6 +62,8 @@ class Watch:
         self._available: float | None = None
         self._resting: list[RestingMargin] = []  # what the orders that rest ask for
         self.is_asleep = self.is_dozing = False
+        self.hindsight: Hindsight | None = None
+        self.before_waking: list[Callable[[], None]] = []
         self.is_off = False
 
     def forget(self) -> None:
@@ -93,8 +99,13 @@ class Watch:
     def wake_before(self) -> None:
         """Stand at the last bar slept through: the one of the moment comes after it."""
         if self.is_asleep:
-            self.is_asleep = self.is_dozing = False
+            self._end_sleep()
             self._stand(is_before=True)
+
+    def _end_sleep(self) -> None:
+        for call in self.before_waking:
+            call()
+        self.is_asleep = self.is_dozing = False
 
     def wake(self) -> None:
         """Stand at the bar that was slept through last.
@@ -104,7 +115,7 @@ class Watch:
         """
         if not self.is_asleep:
             return
-        self.is_asleep = self.is_dozing = False
+        self._end_sleep()
         self._was_awake = True
         self._stand(is_before=self._cheats and self._lengths() != self._length)
         self._broker.appraise()
@@ -182,8 +193,18 @@ class Watch:
         held = broker.account.positions.values()
         self._held = [(position.contract.symbol, position) for position in held]
         self._balance, self._available = broker.account.wallet_balance, None
+        self.hindsight = self._look_back()
         self._appraised = self._marked = -1
         self._lookouts = list(self._by_feed.values())
+
+    def _look_back(self) -> Hindsight | None:
+        """What will be told of the bars to come, if their prices tell it."""
+        shown = {symbol: self._shown[symbol] for symbol, _ in self._held}
+        tells = all(len(one) == 1 and one[0].tells_marks for one in shown.values())
+        if any(self._broker.pending) or not tells:
+            return None
+        instruments = {symbol: feeds[0] for symbol, feeds in shown.items()}
+        return Hindsight(self._broker.account, instruments)
 
     def _make_lookouts(self) -> bool:
         """Make a lookout for each feed; whether all are such that this is possible."""

@@ -173,13 +173,17 @@ class Account:
 
     def available_balance(self, marks: Marks, order_margin: Number = 0) -> Number:
         """What a new order or a transfer may use: never below 0."""
+        return max(0, self.free_margin(marks, order_margin))
+
+    def free_margin(self, marks: Marks, order_margin: Number = 0) -> Number:
+        """The same, below 0 where more is locked than there is."""
         margin_balance: Number = self.balance(self.shared)
         locked: Number = 0
         for position in self.positions_in(self.shared):
             mark = marks(position.contract.symbol)
             margin_balance += position.unrealized_pnl(mark)
             locked += position.initial_margin(mark, self.shared.margin_basis)
-        return max(0, margin_balance - locked - order_margin)
+        return margin_balance - locked - order_margin
 
     def liquidation_price(self, key: str, marks: Marks) -> Number | None:
         """Mark of a position's symbol that liquidates it, other marks as they are."""

@@ -318,14 +318,14 @@ def test_a_skipped_bar_shows(
 def test_a_stale_line_of_an_observer_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = watching._FastWatcher.__call__
+    stock = watching.FastWatcher.catch_up
 
-    def fault(watch: Any, status: int) -> None:
-        watch._look, look = (lambda _: None), watch._look
-        stock(watch, status)
-        watch._look = look
+    def fault(watch: Any, times: Any, hindsight: Any) -> None:
+        watch._catch_up, look = (lambda *_: None), watch._catch_up
+        stock(watch, times, hindsight)
+        watch._catch_up = look
 
-    monkeypatch.setattr(watching._FastWatcher, "__call__", at(31, stock, fault))
+    monkeypatch.setattr(watching.FastWatcher, "catch_up", at(1, stock, fault))
     assert pictures.differences(hold(True), hold(False)) == ["observers 0"]
 
 

@@ -1,0 +1,133 @@
+"""The gallery: observers of a strategy, which mostly look at bars when asked.
+
+While the broker sleeps, Backtrader's own observers would write at each bar what follows
+from the price alone, for nobody. They owe these bars, and pay them at once: before the
+broker wakes, when somebody reads one of their lines, and when the run is over.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .cursors import BoundLine
+from .watching import FastWatcher, Watcher
+
+__all__ = ["Gallery"]
+
+
+class Gallery:
+    """The observers of one strategy.
+
+    Args:
+        watchers: their turns.
+        strategy: the strategy.
+    """
+
+    def __init__(
+        self, watchers: Sequence[Watcher | FastWatcher], strategy: Any
+    ) -> None:
+        self._watchers = watchers
+        self._line = strategy.lines[0]
+        self._owed = 0  # bars
+        self._until = 0  # place of the last of them in the strategy's line
+        self._owing = [one for one in watchers if isinstance(one, FastWatcher)]
+        # What a broker that sleeps can tell; Backtrader's does not.
+        calm: Any = getattr(strategy.broker, "calm", None)
+        can_owe = len(self._owing) == len(watchers) and all(
+            one.can_owe for one in self._owing
+        )
+        self._calm: Any = calm if can_owe else None
+        if self._calm is not None:
+            self._calm.before_waking.append(self.pay)
+            for line in self._lines():
+                line._gallery = self
+                line.__class__ = _OwedLine
+
+    def _lines(self) -> Iterator[Any]:
+        for one in self._owing:
+            yield from one.lines
+
+    def look(self, status: int, *, is_quiet: bool) -> None:
+        """The turn of the observers at a bar.
+
+        Args:
+            status: bars that the strategy still lacks; negative: none.
+            is_quiet: whether there is no order and no trade to show.
+        """
+        calm = self._calm
+        if (
+            calm is not None
+            and calm.is_dozing
+            and calm.hindsight is not None
+            and is_quiet
+            and status < 0
+        ):
+            self._owed += 1
+            self._until = self._line._idx
+            return
+        self.pay()
+        for watch in self._watchers:
+            watch(status)
+
+    def pay(self) -> None:
+        """Write what is owed."""
+        count, self._owed = self._owed, 0
+        if not count:
+            return
+        first = self._until - count + 1
+        times = np.array(self._line.array[first : self._until + 1])
+        for one in self._owing:
+            one.catch_up(times, self._calm.hindsight)
+
+    def leave(self) -> None:
+        """Leave the lines as Backtrader's loop leaves them."""
+        self.pay()
+        for watch in self._watchers:
+            watch.leave()
+        if self._calm is not None:
+            self._calm.before_waking.remove(self.pay)
+            for line in self._lines():
+                del line._gallery
+
+
+class _OwedLine(BoundLine):
+    """A line of an observer: whoever reads it is paid first."""
+
+    _gallery: Gallery
+
+    @property
+    def array(self) -> Any:
+        """Its values."""
+        self._gallery.pay()
+        return self.__dict__["array"]
+
+    @array.setter
+    def array(self, held: Any) -> None:
+        self.__dict__["array"] = held
+
+    @property
+    def _idx(self) -> int:
+        self._gallery.pay()
+        return self._cursor.idx
+
+    @_idx.setter
+    def _idx(self, idx: int) -> None:
+        self._gallery.pay()
+        self._cursor.release()
+        self._idx = idx
+
+    @property
+    def lencount(self) -> int:
+        """How long it is."""
+        self._gallery.pay()
+        return self._cursor.lencount
+
+    @lencount.setter
+    def lencount(self, lencount: int) -> None:
+        self._gallery.pay()
+        self._cursor.release()
+        self.lencount = lencount
+
+    def __len__(self) -> int:
+        return self.lencount
