@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import backtrader as bt
-from backtrader.feed import AbstractDataBase
+from backtrader.feed import AbstractDataBase, DataClone
 from backtrader.linebuffer import LineBuffer
 from backtrader.lineseries import Lines
 
+from .clocks import follow_clocks
+from .rounds import Rounds
 from .turns import StrategyTurn
 
 __all__ = ["run_bars", "why_not"]
@@ -29,13 +31,22 @@ _STRATEGY = (
 )
 
 
-def why_not(cerebro: Any, strategies: Sequence[Any]) -> str | None:
-    """Why the stock loop has to run; ``None``: it need not."""
+def why_not(
+    cerebro: Any, strategies: Sequence[Any], *, may_clone: bool = False
+) -> str | None:
+    """Why the stock loop has to run; ``None``: it need not.
+
+    Args:
+        cerebro: of the run.
+        strategies: its strategies.
+        may_clone: whether a clone is a feed like any other: once it is preloaded.
+    """
     if len({id(data) for data in cerebro.datas}) < len(cerebro.datas):
         return "a feed was added twice"
     found = _own_way(_CEREBRO, cerebro, bt.Cerebro)
     for data in cerebro.datas:
-        found = found or _own_way(_FEED, data, AbstractDataBase) or _own_lines(data)
+        stock = DataClone if may_clone and data._clone else AbstractDataBase
+        found = found or _own_way(_FEED, data, stock) or _own_lines(data)
     for strategy in strategies:
         found = found or _own_way(_STRATEGY, strategy, bt.Strategy)
         found = found or _own_lines(strategy)
@@ -63,16 +74,26 @@ def _own_lines(owner: Any) -> str | None:
     return None
 
 
-def run_bars(cerebro: Any, strategies: Sequence[Any]) -> None:
+def run_bars(
+    cerebro: Any, strategies: Sequence[Any], rounds: Rounds | None = None
+) -> None:
     """Deliver every bar of the preloaded feeds to broker and strategies.
 
     The strategies have done their ``_once`` and are reset.
+
+    Args:
+        cerebro: of the run.
+        strategies: its strategies.
+        rounds: which feeds bring a bar when; ``None``: those that are due.
     """
     feeds = [_Feed(data) for data in sorted(cerebro.datas, key=_resolution)]
     turns = [StrategyTurn(strategy, cerebro) for strategy in strategies]
     opening = _Opening(cerebro, strategies)
-    for time in _steps(feeds):
-        if not opening.take(time):
+    if rounds is not None:
+        for strategy, turn in zip(strategies, turns, strict=True):
+            follow_clocks(strategy, turn._watchers)
+    for due, time in rounds.walk(cerebro.datas) if rounds else _steps(feeds):
+        if not opening.take(due):
             return
         for turn in turns:
             turn.take(time)
@@ -137,19 +158,23 @@ def _resolution(data: Any) -> tuple[int, int]:
     return data._timeframe, data._compression
 
 
-def _steps(feeds: Sequence["_Feed"]) -> Iterator[float]:
-    """Each time at which feeds bring a bar; those that do stand there by then."""
+def _steps(feeds: Sequence["_Feed"]) -> Iterator[tuple[float, float]]:
+    """Each time at which feeds bring a bar; those that do stand there by then.
+
+    Yields:
+        That time, for timers and for strategies.
+    """
     if len(feeds) == 1:
         coming, advance = feeds[0].coming, feeds[0].advance
         while (time := coming()) != _INFINITE:
             advance()
-            yield time
+            yield time, time
         return
     while (time := min(ahead := [feed.coming() for feed in feeds])) != _INFINITE:
         for feed, theirs in zip(feeds, ahead, strict=True):
             if theirs <= time:
                 feed.advance()
-        yield time
+        yield time, time
 
 
 class _Feed:
