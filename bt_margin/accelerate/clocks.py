@@ -11,17 +11,21 @@ from typing import Any
 import backtrader as bt
 from backtrader import indicators
 from backtrader.linebuffer import LineBuffer, _LineForward
-from backtrader.lineiterator import LineIterator
+from backtrader.lineiterator import LineIterator, MultiCoupler, SingleCoupler
 from backtrader.lineroot import LineRoot
 
 from .rounds import Rounds
 
 __all__ = ["follow_clocks", "why_not_arrays"]
 
-# Of these ``once`` and ``next`` differ: by what lies ahead, or by a mistake.
-_NOT_ONCE = (_LineForward, indicators.DemarkPivotPoint)
-# What they keep from bar to bar changes when they are asked twice for one.
-_COUNTING: tuple[type, ...] = ()
+# Of these ``once`` and ``next`` differ: by what lies ahead, by a mistake, or by design.
+_NOT_ONCE = (_LineForward, indicators.DemarkPivotPoint, SingleCoupler, MultiCoupler)
+# What they keep, or show, changes when they are asked twice for one bar.
+_COUNTING = (
+    indicators.LaguerreRSI,
+    indicators.LaguerreFilter,
+    indicators.ZeroLagIndicatorEnvelope,
+)
 _COMPUTING = ("once", "preonce", "oncestart", "_once", "_next", "_clk_update")
 _STRATEGY = ("_next", "_next_open", "_clk_update")
 
@@ -104,21 +108,21 @@ class _Search:
 
     def trouble(self, item: Any) -> str | None:
         """Why an object cannot be computed as an array; ``None``: it can."""
-        kind = type(item)
-        for name in _COMPUTING:
-            if not _is_stock(getattr(kind, name, None)) or name in vars(item):
-                return f"has a {name} of its own"
-        if isinstance(item, _NOT_ONCE):
-            return "shows other values bar by bar"
+        own = _own_way(item)
+        if own is not None:
+            return own
         if not self._bound.isdisjoint(_bindings(item)):
             return "fills a line of its strategy"
         feeds = self.feeds_of(item)
         if not feeds:
             return None
+        return self._trouble_with(item, feeds)
+
+    def _trouble_with(self, item: Any, feeds: frozenset[int]) -> str | None:
+        """Why an object of some feeds cannot be computed as an array."""
         if -1 in feeds or not self._rounds.move_together(feeds):
             return "reads several clocks"
-        counts = isinstance(item, _COUNTING) or not _is_stock(getattr(kind, "next", 0))
-        if counts and not all(map(self._rounds.moves_always, feeds)):
+        if _may_count(type(item)) and not all(map(self._rounds.moves_always, feeds)):
             return "may count how often it is asked for one bar"
         if item._minperiod > min(self._datas[feed].buflen() for feed in feeds):
             return "needs more bars than there are"
@@ -140,8 +144,25 @@ class _Search:
         return found
 
 
-def _is_stock(method: Any) -> bool:
-    return getattr(method, "__module__", "backtrader").startswith("backtrader")
+def _own_way(item: Any) -> str | None:
+    """What an object does in a way that arrays would not show."""
+    for name in _COMPUTING:
+        if not _is_stock(getattr(type(item), name, None)) or name in vars(item):
+            return f"has a {name} of its own"
+    return "shows other values bar by bar" if isinstance(item, _NOT_ONCE) else None
+
+
+def _may_count(kind: type) -> bool:
+    """Whether a class could keep something whenever it is asked for a bar."""
+    if issubclass(kind, _COUNTING):
+        return True
+    own = getattr(kind, "next", None)
+    return not _is_stock(kind) and own not in (None, LineIterator.next)
+
+
+def _is_stock(one: Any) -> bool:
+    """Whether a class or a method is Backtrader's."""
+    return getattr(one, "__module__", "backtrader.").startswith("backtrader.")
 
 
 def _bindings(item: Any) -> Iterator[int]:

@@ -25,7 +25,6 @@ _FEED = (
     *("load", "next", "advance", "advance_peek", "rewind", "_check", "_last"),
     *("_fromstack", "_add2stack", "_updatebar", "_getnexteos", "_load", "preload"),
 )
-_ZONES = ("tz", "tzinput", "calendar")
 
 
 class Preloading:
@@ -84,7 +83,8 @@ class Preloading:
                 data._filters, data._ffilters = filters
         rows = {name: _values(source, name) for name in COLUMNS}
         self._rows[id(data)] = rows["datetime"]
-        found = resample(rows, data._filters[0][0], source.p.sessionend)
+        resampler, session_end = data._filters[0][0], source.p.sessionend
+        found = resample(rows, resampler, session_end, is_clone=data._clone)
         self._resampled[id(data)] = found
         for name, column in found.columns.items():
             getattr(data.lines, name).array[:] = column
@@ -183,24 +183,24 @@ def _why_not_feeds(datas: Sequence[Any], kind: type) -> str | None:
 
 
 def _why_not_feed(data: Any, kind: type) -> str | None:
-    name, is_clone = type(data).__name__, type(data) is DataClone
-    if not (is_clone or isinstance(data, kind)):
-        return f"{name} is no {kind.__name__}"
-    if not is_clone and any(
-        getattr(type(data), m) is not getattr(kind, m) for m in _FEED
-    ):
-        return f"{name} loads in a way of its own"
-    if not set(_FEED).isdisjoint(vars(data)):
-        return f"a {name} was given a way of its own"
+    name, p = type(data).__name__, data.p
+    if type(data) is not DataClone and not _loads_as(data, kind):
+        return f"{name} is no {kind.__name__}, or loads in a way of its own"
     if data.lines.size() != len(COLUMNS):
         return f"{name} has lines of its own"
-    if any(getattr(data.p, zone) is not None for zone in _ZONES):
+    zones = (p.tz, p.tzinput, p.calendar, data._env._tradingcal)
+    if any(zone is not None for zone in zones):
         return f"{name} has a time zone or a calendar"
-    if data._env._tradingcal is not None:
-        return "the run has a calendar"
-    if not data.resampling:
-        is_plain = not (data._filters or data._ffilters or is_clone)
-        return None if is_plain else f"{name} is filtered or a plain clone"
-    if len(data._filters) != 1 or len(data._ffilters) != 1:
-        return f"{name} has several filters"
-    return refusal(data._filters[0][0])
+    if data.resampling:
+        has_one = len(data._filters) == len(data._ffilters) == 1
+        return refusal(data._filters[0][0]) if has_one else f"{name} has other filters"
+    if data._filters or data._ffilters or data._clone:
+        return f"{name} is filtered, or a clone that is not resampled"
+    return None
+
+
+def _loads_as(data: Any, kind: type) -> bool:
+    """Whether a feed loads as those of a class do."""
+    if not isinstance(data, kind) or not set(_FEED).isdisjoint(vars(data)):
+        return False
+    return all(getattr(type(data), name) is getattr(kind, name) for name in _FEED)

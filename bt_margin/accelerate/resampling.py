@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .windows import Floats, Unsupported
 
-__all__ = ["COLUMNS", "Rest", "Resampled", "refusal", "resample"]
+__all__ = ["COLUMNS", "Resampled", "Rest", "refusal", "resample"]
 
 COLUMNS = ("close", "low", "high", "open", "volume", "openinterest", "datetime")
 """A feed's lines, in Backtrader's order."""
@@ -69,13 +69,16 @@ def refusal(resampler: Any) -> str | None:
     return None
 
 
-def resample(rows: Rows, resampler: Any, session_end: time) -> Resampled:
+def resample(
+    rows: Rows, resampler: Any, session_end: time, *, is_clone: bool
+) -> Resampled:
     """The bars that a resampler makes of all rows of a source.
 
     Args:
         rows: the source.
         resampler: a filter that `refusal` has nothing against; it stays as it is.
         session_end: when the feed's sessions end.
+        is_clone: whether Cerebro asks the resampler again after a row without a bar.
 
     Raises:
         Unsupported: saying why a bar would depend on more than the rows before it.
@@ -103,6 +106,8 @@ def resample(rows: Rows, resampler: Any, session_end: time) -> Resampled:
             stamps[bar] = stamper.stamp(last, ends, greater=True)
     rest = None
     if is_open:
+        if is_clone and not over[-1]:  # it is asked, and sets itself an end
+            sessions.next_end = sessions.next_end or sessions.end_of(numbers[-1])
         rest = Rest(float(numbers[-1]), sessions, stamper)
         stamps[-1] = rest.stamp_at_end(has_passed=False)
     _check_late(numbers, made, stamps, resampler)

@@ -184,8 +184,8 @@ class Instrument:
             self._length = own
             self._length_is_known = True
         elif self._seen is None:
-            many = 0 if self.data.resampling else 500
-            times = list(self.data.datetime.array[:many])
+            times = list(self.data.datetime.array)[:500]
+            times = [] if self.data.resampling else times
             steps = [round((b - a) * DAY_MS) for a, b in pairwise(times) if b > a]
             self._length = min(steps, default=1)
             self._length_is_known = bool(steps)
@@ -197,7 +197,7 @@ class Instrument:
         """The length (ms) of a bar by the feed's own word; 0: it gives none."""
         data = self.data
         if data.resampling and not data.replaying:
-            return data._compression * _RESAMPLED_MS.get(data._timeframe, 0)
+            return int(data._compression) * _RESAMPLED_MS.get(data._timeframe, 0)
         own = None if data.resampling else getattr(data, "bar_length", None)
         return round(own / timedelta(milliseconds=1)) if own else 0
 
