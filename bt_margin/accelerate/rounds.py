@@ -160,33 +160,34 @@ class _Stepper:
     """A preloaded feed, advanced by its line buffers."""
 
     def __init__(self, data: Any) -> None:
-        self._lines = list(data.lines)
         self._own = vars(data)
+        self._clock = data.lines.datetime
         names = [name for name in data.getlinealiases() if name != "datetime"]
-        ticks = [("tick_" + name, getattr(data.lines, name)) for name in names]
-        self._first = ticks[0][0]
-        self._ticks = [*ticks, ("tick_last", ticks[0][1])]
+        self._ticks = [("tick_" + name, getattr(data.lines, name)) for name in names]
+        self._first = self._ticks[0][0]
 
     def advance(self) -> None:
         """Move on by a bar, which is the tick."""
-        self._move()
-        self._fill()
+        own, clock = self._own, self._clock
+        clock._idx += 1
+        clock.lencount += 1
+        for name, line in self._ticks:
+            line._idx = place = line._idx + 1
+            line.lencount += 1
+            own[name] = line.array[place]
+        own["tick_last"] = own[self._first]
 
     def finish(self, *, is_first: bool) -> None:
         """Move on to the bar that the end leaves: the tick is that of the one before.
 
         Where there was none, Backtrader fills it in, but not for its first feed.
         """
-        self._move()
-        if not is_first and self._own.get(self._first) is None:
-            self._fill()
-
-    def _move(self) -> None:
-        for line in self._lines:
-            line._idx += 1
-            line.lencount += 1
-
-    def _fill(self) -> None:
         own = self._own
-        for name, line in self._ticks:
-            own[name] = line.array[line._idx]
+        names = [name for name, _ in self._ticks] + ["tick_last"]
+        before = {name: own.get(name) for name in names}
+        self.advance()
+        if before[self._first] is not None:
+            own.update(before)
+        elif is_first:
+            for name in names:
+                del own[name]

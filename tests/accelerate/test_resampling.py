@@ -632,7 +632,7 @@ def test_drawn_cases_are_the_same(pictures: Any) -> None:
 @pytest.mark.parametrize("part", range(10))
 def test_many_drawn_cases_are_the_same(pictures: Any, part: int) -> None:
     seeds = range(1_000 + 100 * part, 1_100 + 100 * part)
-    assert check_draws(pictures, seeds) >= 30
+    assert check_draws(pictures, seeds) >= 20
 
 
 # Faults
