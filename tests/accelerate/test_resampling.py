@@ -5,10 +5,12 @@ resamples bar by bar: nothing may differ, neither the bars nor what came of them
 """
 
 import logging
-import pickle
 import random
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -739,14 +741,6 @@ def test_a_run_that_fails_leaves_nothing_to_the_next_one(pictures: Any) -> None:
     assert cerebro.run()[0].heard == stock.run()[0].heard
 
 
-def test_feeds_pickle_before_and_after(pictures: Any) -> None:
-    cerebro = prepared(MarginBroker(cash=1_000))
-    copy = pickle.loads(pickle.dumps(cerebro))
-    heard = [one.run()[0].heard for one in (cerebro, copy)]
-    assert heard[0] == heard[1]
-    pickle.dumps(cerebro.datas)
-
-
 class Periods(Trader):
     params: Any = (("period", 3),)
 
@@ -761,23 +755,47 @@ class Periods(Trader):
             self.close()
 
 
-@pytest.mark.parametrize("cpus", [1, 2])
-def test_an_optimization_finds_what_single_runs_find(cpus: int) -> None:
-    def values(cerebro: Any) -> Iterator[Any]:
-        cerebro.addanalyzer(bt.analyzers.TimeReturn)
-        for (one,) in cerebro.run(maxcpus=cpus):
-            yield [*one.analyzers[0].get_analysis().values()]
+def optimized(accelerate: bool, periods: list[int], cpus: int) -> list[Any]:
+    """Returns of a run for each period."""
+    cerebro = prepared(MarginBroker(cash=1_000, accelerate=accelerate))
+    cerebro.strats.clear()
+    cerebro.optstrategy(Periods, period=periods)
+    cerebro.addanalyzer(bt.analyzers.TimeReturn)
+    found = []
+    for (one,) in cerebro.run(maxcpus=cpus):
+        found.append([*one.analyzers[0].get_analysis().values()])
+    return found
 
-    def made(**settings: Any) -> Any:
-        cerebro = prepared(MarginBroker(cash=1_000, **settings))
-        cerebro.strats.clear()
-        return cerebro
 
-    several = made()
-    several.optstrategy(Periods, period=[2, 5, 9])
-    singles: list[Any] = []
-    for period in (2, 5, 9):
-        single = made(accelerate=False)
-        single.optstrategy(Periods, period=[period])
-        singles += values(single)
-    assert [*values(several)] == singles
+def single_runs(periods: list[int]) -> list[Any]:
+    return [optimized(False, [period], 1)[0] for period in periods]
+
+
+def test_an_optimization_finds_what_single_runs_find(pictures: Any) -> None:
+    with pictures.counted() as use:
+        assert optimized(True, [2, 5, 9], 1) == single_runs([2, 5, 9])
+    assert use.count == 3
+
+
+IN_PROCESSES = """
+import importlib.util, pickle, sys
+
+spec = importlib.util.spec_from_file_location("resampling", sys.argv[1])
+module = sys.modules["resampling"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+if __name__ == "__main__":
+    assert module.optimized(True, [2, 5, 9], 2) == module.single_runs([2, 5, 9])
+    cerebro = module.prepared(module.MarginBroker(cash=1_000))
+    copy = pickle.loads(pickle.dumps(cerebro))
+    assert cerebro.run()[0].heard == copy.run()[0].heard
+    pickle.dumps(cerebro.datas)
+"""
+
+
+def test_feeds_go_to_other_processes(tmp_path: Path) -> None:
+    """In a process of its own: other tests have made classes of the same names."""
+    script = tmp_path / "optimize.py"
+    script.write_text(IN_PROCESSES)
+    command = [sys.executable, str(script), __file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
