@@ -15,17 +15,20 @@ class Feed:
 
     Args:
         data: the feed.
+        keeps_last_tick: whether the last bar has ticks, as it has bar by bar.
 
     Attributes:
+        data: the feed.
         lines: its lines.
         cursor: where they stand.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, *, keeps_last_tick: bool = False) -> None:
+        self.data = data
         self.lines = list(data.lines)
         self._count = data.buflen()
         self._clock = data.lines.datetime
-        self._data = data
+        self._ticks_until = self._count + keeps_last_tick
         self._own = vars(data)
         names = [name for name in data.getlinealiases() if name != "datetime"]
         ticks = {"tick_" + n: getattr(data.lines, n) for n in names}
@@ -35,14 +38,25 @@ class Feed:
         served = getattr(data, "ticks_of_lines", ())
         self._filled = {n: line for n, line in ticks.items() if n not in served}
         self.cursor = Cursor(self.lines)
+        self._is_served = bool(served)
         if served:
-            data.ticks_until = self._count
+            data.ticks_until = self._ticks_until
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """A key by which Backtrader orders feeds: timeframe and compression."""
+        return self.data._timeframe, self.data._compression
 
     def leave(self) -> None:
         """Leave the feed as Backtrader's loop leaves it."""
         self.cursor.release()
-        if len(self._filled) < len(self._ticks):
-            self._data.ticks_until = 0
+        self._write_ticks()
+
+    def _write_ticks(self) -> None:
+        """Let the feed hold its ticks by itself."""
+        if self._is_served:
+            self._is_served = False
+            self.data.ticks_until = 0
             if self._clock.lencount:
                 self._fill(self._ticks)
 
@@ -75,9 +89,25 @@ class Feed:
         if self._filled:
             self._fill(self._filled)
 
+    def finish(self, *, is_first: bool) -> None:
+        """Move on to the bar that the end leaves: the tick is that of the one before.
+
+        Where there was none, Backtrader fills it in, but not for its first feed.
+        """
+        own, ticks = self._own, self._ticks
+        self._write_ticks()
+        before = {name: own.get(name) for name in ticks}
+        self.cursor.move()
+        self._fill(ticks)
+        if before["tick_last"] is not None:
+            own.update(before)
+        elif is_first:
+            for name in ticks:
+                del own[name]
+
     def _fill(self, ticks: dict[str, Any]) -> None:
         own = self._own
-        if self._clock.lencount >= self._count:
+        if self._clock.lencount >= self._ticks_until:
             # Of the last bar Backtrader leaves no tick behind.
             own.update(dict.fromkeys(ticks))
             return

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .cursors import BoundLine
-from .watching import FastWatcher, Watcher
+from .watching import AnyWatcher, FastWatcher
 
 __all__ = ["Gallery"]
 
@@ -24,9 +24,7 @@ class Gallery:
         strategy: the strategy.
     """
 
-    def __init__(
-        self, watchers: Sequence[Watcher | FastWatcher], strategy: Any
-    ) -> None:
+    def __init__(self, watchers: Sequence[AnyWatcher], strategy: Any) -> None:
         self._watchers = watchers
         self._line = strategy.lines[0]
         self._owed = 0  # bars

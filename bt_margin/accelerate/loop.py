@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import backtrader as bt
-from backtrader.feed import AbstractDataBase
+from backtrader.feed import AbstractDataBase, DataClone
 from backtrader.linebuffer import LineBuffer
 from backtrader.lineseries import Lines
 
 from .feeds import INFINITE, Feed
+from .rounds import Rounds
 from .turns import StrategyTurn
 
 __all__ = ["run_bars", "why_not"]
@@ -30,13 +31,22 @@ _STRATEGY = (
 )
 
 
-def why_not(cerebro: Any, strategies: Sequence[Any]) -> str | None:
-    """Why the stock loop has to run; ``None``: it need not."""
+def why_not(
+    cerebro: Any, strategies: Sequence[Any], *, may_clone: bool = False
+) -> str | None:
+    """Why the stock loop has to run; ``None``: it need not.
+
+    Args:
+        cerebro: of the run.
+        strategies: its strategies.
+        may_clone: whether a clone is a feed like any other: once it is preloaded.
+    """
     if len({id(data) for data in cerebro.datas}) < len(cerebro.datas):
         return "a feed was added twice"
     found = _own_way(_CEREBRO, cerebro, bt.Cerebro)
     for data in cerebro.datas:
-        found = found or _own_way(_FEED, data, AbstractDataBase) or _own_lines(data)
+        stock = DataClone if may_clone and data._clone else AbstractDataBase
+        found = found or _own_way(_FEED, data, stock) or _own_lines(data)
     for strategy in strategies:
         found = found or _own_way(_STRATEGY, strategy, bt.Strategy)
         found = found or _own_lines(strategy)
@@ -64,31 +74,43 @@ def _own_lines(owner: Any) -> str | None:
     return None
 
 
-def run_bars(cerebro: Any, strategies: Sequence[Any]) -> None:
+def run_bars(
+    cerebro: Any, strategies: Sequence[Any], rounds: Rounds | None = None
+) -> None:
     """Deliver every bar of the preloaded feeds to broker and strategies.
 
     The strategies have done their ``_once`` and are reset.
+
+    Args:
+        cerebro: of the run.
+        strategies: its strategies.
+        rounds: which feeds bring a bar when; ``None``: those that are due.
     """
+    by_rounds = rounds is not None
     with ExitStack() as undo:
-        feeds = [Feed(data) for data in sorted(cerebro.datas, key=_resolution)]
+        feeds = [Feed(data, keeps_last_tick=by_rounds) for data in cerebro.datas]
         for feed in feeds:
             undo.callback(feed.leave)
         gauges = {id(line): feed.cursor for feed in feeds for line in feed.lines}
-        turns = [StrategyTurn(strategy, cerebro, gauges) for strategy in strategies]
+        turns = [
+            StrategyTurn(strategy, cerebro, gauges, by_rounds=by_rounds)
+            for strategy in strategies
+        ]
         for turn in turns:
             undo.callback(turn.leave)
-        _deliver(cerebro, strategies, feeds, turns)
+        steps = rounds.walk(feeds) if rounds else _steps(feeds)
+        _deliver(cerebro, strategies, steps, turns)
 
 
 def _deliver(
     cerebro: Any,
     strategies: Sequence[Any],
-    feeds: Sequence[Feed],
+    steps: Iterator[tuple[float, float]],
     turns: Sequence[StrategyTurn],
 ) -> None:
     opening = _Opening(cerebro, strategies)
-    for time in _steps(feeds):
-        if not opening.take(time):
+    for due, time in steps:
+        if not opening.take(due):
             return
         for turn in turns:
             turn.take(time)
@@ -155,17 +177,19 @@ class _Opening:
             owner._addnotification(order, quicknotify=self._quick)
 
 
-def _resolution(data: Any) -> tuple[int, int]:
-    return data._timeframe, data._compression
+def _steps(feeds: Sequence[Feed]) -> Iterator[tuple[float, float]]:
+    """Each time at which feeds bring a bar; those that do stand there by then.
 
-
-def _steps(feeds: Sequence[Feed]) -> Iterator[float]:
-    """Each time at which feeds bring a bar; those that do stand there by then."""
+    Yields:
+        That time, for timers and for strategies.
+    """
     if len(feeds) == 1:
-        yield from feeds[0].bars()
+        for time in feeds[0].bars():
+            yield time, time
         return
-    while (time := min(ahead := [feed.coming() for feed in feeds])) != INFINITE:
-        for feed, theirs in zip(feeds, ahead, strict=True):
+    ordered = sorted(feeds, key=lambda feed: feed.resolution)
+    while (time := min(ahead := [feed.coming() for feed in ordered])) != INFINITE:
+        for feed, theirs in zip(ordered, ahead, strict=True):
             if theirs <= time:
                 feed.advance()
-        yield time
+        yield time, time

@@ -32,10 +32,16 @@ class StrategyTurn:
         strategy: the strategy.
         cerebro: its Cerebro.
         gauges: the cursors of the feeds, by the ids of their lines.
+        by_rounds: whether observers of a feed go on with it, as they do bar by bar.
     """
 
     def __init__(
-        self, strategy: Any, cerebro: Any, gauges: Mapping[int, Cursor]
+        self,
+        strategy: Any,
+        cerebro: Any,
+        gauges: Mapping[int, Cursor],
+        *,
+        by_rounds: bool,
     ) -> None:
         self._strategy = strategy
         self._line = strategy.lines.datetime
@@ -59,7 +65,9 @@ class StrategyTurn:
         self._turns = [*_all_turns(strategy.analyzers)]
         self._nexts = [turn[_NEXT] for turn in self._turns]
         self._watchers = [
-            watcher(one, strategy, [*_all_turns(one._analyzers)])
+            watcher(
+                *(one, strategy, [*_all_turns(one._analyzers)]), by_rounds=by_rounds
+            )
             for one in strategy._lineiterators[LineIterator.ObsType]
         ]
         self._gallery = Gallery(self._watchers, strategy)

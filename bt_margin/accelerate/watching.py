@@ -17,22 +17,27 @@ from backtrader.observer import Observer
 
 from .cursors import Cursor
 
-__all__ = ["FastWatcher", "Watcher", "watcher"]
+__all__ = ["AnyWatcher", "FastWatcher", "watcher"]
 
 _BLOCK = 1024  # bars by which an observer's lines grow at once
 _EMPTY = array("d", [nan]) * _BLOCK
 
 
 def watcher(
-    observer: Any, strategy: Any, turns: Sequence[Any]
-) -> "Watcher | FastWatcher":
+    observer: Any, strategy: Any, turns: Sequence[Any], *, by_rounds: bool
+) -> "AnyWatcher":
     """The turn of an observer, called with the bars that the strategy still lacks.
 
     Args:
         observer: the observer.
         strategy: its strategy.
         turns: what its analyzers do: next, nextstart and prenext of each.
+        by_rounds: whether observers of a feed go on with it, as they do bar by bar.
     """
+    if by_rounds:
+        observer.reset()  # `_once` has lengthened it for every bar there is
+        if observer._clock is not strategy:
+            return ClockWatcher(observer)
     look = _look(observer, strategy) if _moves_plainly(observer) else None
     if look is None:
         return Watcher(observer, strategy, turns)
@@ -56,6 +61,27 @@ def _moves_plainly(observer: Any) -> bool:
             for line in observer.lines
         )
     )
+
+
+class ClockWatcher:
+    """The turn of an observer that follows a feed."""
+
+    def __init__(self, observer: Any) -> None:
+        self._observer = observer
+
+    def __call__(self, status: int) -> None:
+        """Look at a bar; ``status``: bars that the strategy lacks."""
+        for analyzer in self._observer._analyzers:
+            if status < 0:
+                analyzer._next()
+            elif status == 0:
+                analyzer._nextstart()
+            else:
+                analyzer._prenext()
+        self._observer._next()
+
+    def leave(self) -> None:
+        """Nothing was borrowed."""
 
 
 class Watcher:
@@ -275,3 +301,6 @@ _CATCH_UPS: dict[Any, Callable[[Any, Any, Any], None]] = {
     observers.DataTrades.next: _past_trades,
     observers.BuySell.next: _past_buy_sell,
 }
+
+
+AnyWatcher = Watcher | FastWatcher | ClockWatcher

@@ -34,6 +34,7 @@ from .acting import Acting
 from .aftermath import OnLiquidation
 from .asking import Asking
 from .commission import PerpCommission, PlainCommission
+from .feed import PerpData
 from .guarding import Guard, GuardAction
 from .hindsight import WIPED_OUT
 from .instrument import Instrument, utc
@@ -173,7 +174,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         self._is_running = True
         remove(self.cerebro)  # what a run that failed may have left
         if self.p.accelerate:
-            install(self.cerebro)
+            install(self.cerebro, PerpData)
         if self._is_off:
             return
         self._instruments = Instruments(

@@ -8,6 +8,7 @@ from math import inf, isnan
 from typing import Any
 
 import numpy as np
+from backtrader import TimeFrame
 
 from bt_margin.core.path import BarPath, Polyline
 
@@ -24,6 +25,13 @@ __all__ = ["DAY_MS", "Instrument", "Stamp", "day_number", "utc"]
 
 DAY_MS = 86_400_000
 _PRICES = ("open", "high", "low", "close")
+# Of months and years the length varies.
+_RESAMPLED_MS = {
+    TimeFrame.Seconds: 1_000,
+    TimeFrame.Minutes: 60_000,
+    TimeFrame.Days: DAY_MS,
+    TimeFrame.Weeks: 7 * DAY_MS,
+}
 
 
 def utc(milliseconds: float) -> datetime:
@@ -236,28 +244,37 @@ class Instrument:
 
     def _learn_length(self) -> None:
         """Take the feed's own word for the length of a bar, if it gives one."""
-        own = getattr(self.data, "bar_length", None)
-        if own and not self.data.resampling:
-            self._length = round(own / timedelta(milliseconds=1))
-            self._length_is_known = True
+        own = self._own_length()
+        if own:
+            self._length, self._length_is_known = own, True
 
     def _measure(self, time: float) -> None:
         """Learn the length of a bar otherwise: the smallest spacing of the feed.
 
-        Not its timeframe: feeds of minute candles often keep the default of days. A
-        feed that is not preloaded shows no spacing at its first bar. No position can
-        be open then, and a length of 1 ms leaves the stamps to the bars that follow.
+        Not its timeframe, unless it was resampled to that: feeds of minute candles
+        often keep the default of days. A feed that is not preloaded shows no spacing
+        at its first bar, nor is a resampled one asked for it. No position can be open
+        then, and a length of 1 ms leaves the stamps to the bars that follow.
         """
         if self._length_is_known:
             return
         if self._seen is None:
             times = list(self.data.datetime.array)[:500]
+            times = [] if self.data.resampling else times
             steps = [round((b - a) * DAY_MS) for a, b in pairwise(times) if b > a]
             self._length = min(steps, default=1)
             self._length_is_known = bool(steps)
         elif time > self._seen[1]:
             step = round((time - self._seen[1]) * DAY_MS)
             self._length = step if self._length == 1 else min(self._length, step)
+
+    def _own_length(self) -> int:
+        """The length (ms) of a bar by the feed's own word; 0: it gives none."""
+        data = self.data
+        if data.resampling and not data.replaying:
+            return int(data._compression) * _RESAMPLED_MS.get(data._timeframe, 0)
+        own = None if data.resampling else getattr(data, "bar_length", None)
+        return round(own / timedelta(milliseconds=1)) if own else 0
 
     def _read(self, time: float, size: float, ago: int) -> Bar:
         """The feed's bar; while a bar is being replayed, its newest piece."""

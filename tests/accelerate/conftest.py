@@ -128,9 +128,9 @@ def counted() -> Iterator[LoopUse]:
     module = sys.modules["bt_margin.accelerate.install"]
     stock: Any = module.run_bars
 
-    def run_bars(cerebro: Any, strategies: Any) -> None:
+    def run_bars(*args: Any) -> None:
         use.count += 1
-        stock(cerebro, strategies)
+        stock(*args)
 
     module.run_bars = run_bars  # type: ignore[attr-defined]
     try:
