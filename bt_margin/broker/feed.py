@@ -54,7 +54,8 @@ class PerpData(bt.feed.DataBase):
     """Candles of a perpetual: ``PerpData(dataname=trade, mark=mark, funding=funding)``.
 
     Mark and funding ride along as arrays: a strategy sees one feed with one clock.
-    The timeframe is read off the candles unless it is given.
+    The timeframe is read off the candles unless it is given. To another process, as
+    in ``optstrategy``, the candles go without the frames: there those are ``None``.
 
     Params:
         dataname: frame with open, high, low, close, volume, indexed by time (naive:

@@ -1,6 +1,8 @@
 """A feed that travels to another process arrives as it left, in little room.
 
-What Cerebro does with it there is in ``test_optstrategy``.
+What Cerebro does with it there is in ``test_optstrategy``. The names of feeds and
+strategies are found in no other test: of two classes of one name and base Backtrader
+can pickle the later one only.
 """
 
 import pickle
@@ -19,7 +21,7 @@ from bt_margin import MarginBroker, PerpData
 BARS = 200
 
 
-class Spread(PerpData):
+class SpreadFeed(PerpData):
     """A feed with a line of its own, read off the frame."""
 
     lines: Any = ("spread",)
@@ -46,7 +48,7 @@ class EveryThird:
         return True
 
 
-class Trader(bt.Strategy):
+class RoundTrips(bt.Strategy):
     """Writes down what it sees."""
 
     def __init__(self) -> None:
@@ -114,7 +116,7 @@ FEEDS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "with all": lambda f: PerpData(
         dataname=f, mark=f * 0.999, funding=stamps(f), detail=finer(f)
     ),
-    "with a line of its own": lambda f: Spread(dataname=f),
+    "with a line of its own": lambda f: SpreadFeed(dataname=f),
 }
 LOOKAHEADS = {"no lookahead": 0, "lookahead": 3}
 
@@ -169,7 +171,7 @@ def outcome(feed: Any, **settings: Any) -> Any:
     cerebro = bt.Cerebro(stdstats=False, **settings)
     cerebro.setbroker(broker)
     cerebro.adddata(feed, name="X")
-    cerebro.addstrategy(Trader)
+    cerebro.addstrategy(RoundTrips)
     (strategy,) = cerebro.run()
     return strategy.seen, [(e.time, e.kind, e.amount) for e in broker.ledger]
 
@@ -236,7 +238,7 @@ def test_frames_stay_here() -> None:
 def test_a_class_of_ones_own_takes_its_frames_along() -> None:
     """Its code may read them at any time."""
     frame = candles()
-    sent = there(loaded(Spread(dataname=frame, mark=frame)))
+    sent = there(loaded(SpreadFeed(dataname=frame, mark=frame)))
     assert sent.p.dataname.equals(frame)
     assert sent._dataname is sent.p.dataname
     assert sent.p.mark.equals(frame)
