@@ -1,6 +1,5 @@
 """A feed that carries mark price and funding beside the candles."""
 
-from array import array
 from bisect import bisect_left, bisect_right
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 from bt_margin.core.errors import ParameterError
 from bt_margin.data import as_candles, as_funding, constant_funding
 
+from .packing import Column, Times, point_at, without_frames
 from .refusal import finite_number, refuse_unknown
 from .series import CandleSeries, FundingSeries, day_numbers, doubles
 
@@ -54,7 +54,8 @@ class PerpData(bt.feed.DataBase):
     """Candles of a perpetual: ``PerpData(dataname=trade, mark=mark, funding=funding)``.
 
     Mark and funding ride along as arrays: a strategy sees one feed with one clock.
-    The timeframe is read off the candles unless it is given.
+    The timeframe is read off the candles unless it is given. To another process, as
+    in ``optstrategy``, the candles go without the frames: there those are ``None``.
 
     Params:
         dataname: frame with open, high, low, close, volume, indexed by time (naive:
@@ -120,9 +121,9 @@ class PerpData(bt.feed.DataBase):
             stamps = as_funding(stamps, where=where, span=span)
             self.funding_series = FundingSeries(stamps)
         self._columns = {
-            "datetime": day_numbers(pd.DatetimeIndex(trade.index)),
-            **{name: doubles(trade[name]) for name in _COLUMNS},
-            "openinterest": array("d", bytes(8 * len(trade))),
+            "datetime": Times("d", day_numbers(pd.DatetimeIndex(trade.index))),
+            **{name: Column("d", doubles(trade[name])) for name in _COLUMNS},
+            "openinterest": Column("d", bytes(8 * len(trade))),
         }
         self._set_timeframe()
 
@@ -154,6 +155,15 @@ class PerpData(bt.feed.DataBase):
                 return
         self.p.timeframe = bt.TimeFrame.MicroSeconds
         self.p.compression = self.bar_length // timedelta(microseconds=1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: prices once, and none of the frames."""
+        point_at(self._columns, self.lines)
+        state = dict(vars(self))
+        if type(self) is PerpData:  # code of a subclass may read them again
+            state["params"] = state["p"] = params = without_frames(self.p)
+            state["_dataname"] = params.dataname
+        return state
 
     def start(self) -> None:
         """Begin at the first candle, in every run."""

@@ -103,10 +103,22 @@ def single(mode, fees, size):
     return cerebro.run()[0].analyzers.result.get_analysis()
 
 
-def optimised(mode, fees, maxcpus, optreturn, optdatas):
-    cerebro = make_cerebro(
-        mode, fees, maxcpus=maxcpus, optreturn=optreturn, optdatas=optdatas
-    )
+def after_a_run(cerebro, **settings):
+    """Another Cerebro, with the broker and the feed of one that has run."""
+    cerebro.addstrategy(Holder, size=SIZES[-1])
+    cerebro.run()
+    again = bt.Cerebro(stdstats=False, **settings)
+    again.setbroker(cerebro.broker)
+    again.adddata(cerebro.datas[0], name="X")
+    again.addanalyzer(Result, _name="result")
+    return again
+
+
+def optimised(mode, fees, maxcpus, optreturn, history, **settings):
+    settings |= {"maxcpus": maxcpus, "optreturn": optreturn}
+    cerebro = make_cerebro(mode, fees, **settings)
+    if history == "after a run":
+        cerebro = after_a_run(cerebro, **settings)
     cerebro.optstrategy(Holder, size=SIZES)
     runs = cerebro.run()
     for (run,) in runs:
@@ -119,13 +131,15 @@ if __name__ == "__main__":
     multiprocessing.set_start_method(method)
     found = {}
     for case in cases:
-        mode, fees, processes, what, datas = case.split(", ")
+        mode, fees, processes, what, datas, history = case.split(", ")
         found[case] = optimised(
             mode,
             fees,
             maxcpus=int(processes[0]),
             optreturn=what == "results",
-            optdatas=datas == "feeds loaded once",
+            history=history,
+            optdatas="once" in datas,
+            lookahead=2 if "lookahead" in datas else 0,
         )
         usual = f"{mode}, {fees}"
         if usual not in found:
@@ -156,18 +170,26 @@ needs_fork = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(),
     reason="this system cannot fork",
 )
-# Mode, fees, maxcpus, optreturn, optdatas.
+# Mode, fees, maxcpus, optreturn, optdatas and lookahead, what went before.
 ALL_CASES = [
-    f"{mode}, {fees}, {processes}, {what}, feeds loaded once"
-    for mode in ("off", "isolated", "cross")
-    for fees in ("the venue's fees", "own fees")
-    for processes in ("1 process", "2 processes")
-    for what in ("results", "strategies")
+    *(
+        f"{mode}, {fees}, {processes}, {what}, feeds loaded once, first"
+        for mode in ("off", "isolated", "cross")
+        for fees in ("the venue's fees", "own fees")
+        for processes in ("1 process", "2 processes")
+        for what in ("results", "strategies")
+    ),
+    *(
+        f"{mode}, own fees, {processes}, results, {datas}, after a run"
+        for mode in ("off", "isolated", "cross")
+        for processes in ("1 process", "2 processes")
+        for datas in ("feeds loaded once with lookahead", "feeds loaded by each")
+    ),
 ]
 SPAWN_CASES = [
-    "isolated, own fees, 2 processes, results, feeds loaded once",
-    "cross, own fees, 2 processes, strategies, feeds loaded by each",
-    "isolated, the venue's fees, 2 processes, results, feeds loaded once",
+    "isolated, own fees, 2 processes, results, feeds loaded once, first",
+    "cross, own fees, 2 processes, strategies, feeds loaded by each, first",
+    "isolated, the venue's fees, 2 processes, results, feeds loaded once, after a run",
 ]
 
 
