@@ -73,19 +73,20 @@ class Lookout:
         instrument: the feed, whose bars come one by one and stay what they are.
 
     Attributes:
+        instrument: the feed.
         line: of the feed; how long it is says which bar is the present one.
         wake: how long the line is at the first bar that has to be looked at, or at
             the first that was not yet compared.
     """
 
     __slots__ = (
-        *("_bounds", "_end", "_high", "_instrument", "_is_found", "_low", "_size"),
-        *("_time", "line", "wake"),
+        *("_bounds", "_end", "_high", "_is_found", "_low", "_size"),
+        *("_time", "instrument", "line", "wake"),
     )
 
     def __init__(self, instrument: Instrument) -> None:
         lines = instrument.data.lines
-        self._instrument = instrument
+        self.instrument = instrument
         self._time = self.line = lines.datetime
         self._high, self._low = lines.high, lines.low
         self._bounds, self.wake, self._is_found = Bounds(), 0, True
@@ -94,11 +95,11 @@ class Lookout:
         """Look out for the first bar after the present one that is beyond bounds."""
         if bounds == self._bounds and not self.has_arrived():
             return
-        here, count = self.line.lencount, self._instrument.data.buflen()
+        here, count = self.line.lencount, self.instrument.data.buflen()
         times, due = self._time.array, bounds.due
         self._bounds, self._end = bounds, count
         if due < inf:
-            number = self._instrument.number_of(due)
+            number = self.instrument.number_of(due)
             self._end = bisect_left(times, number, here, count)
         if bounds.valid < inf:
             self._end = bisect_right(times, bounds.valid, here, self._end)
@@ -125,7 +126,7 @@ class Lookout:
 
     def _first_outside(self, first: int, last: int) -> int:
         """The first bar from ``first`` on that is beyond bounds, or ``last``."""
-        bounds, instrument, times = self._bounds, self._instrument, self._time.array
+        bounds, instrument, times = self._bounds, self.instrument, self._time.array
         prices = (self._high.array, self._low.array)
         found = stretch_outside(*prices, first, last, bounds.least, bounds.most)
         finer = (

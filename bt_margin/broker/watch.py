@@ -52,7 +52,7 @@ class Watch:
         self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
-        self._length = 0  # of all feeds, at the bar slept through last
+        self._lengths: list[int] = []  # of the feeds, at the bar slept through last
         self._cheats = False  # whether strategies are asked before the broker's bar
         self._appraised = -1  # bars slept through when the value was taken last
         self._marked = -1  # the same of marks
@@ -75,8 +75,9 @@ class Watch:
         lookouts = self._lookouts
         if lookouts is None:
             return False
-        for lookout in lookouts:
-            if lookout.line.lencount >= lookout.wake and lookout.has_arrived():
+        lengths = [lookout.line.lencount for lookout in lookouts]
+        for lookout, here in zip(lookouts, lengths, strict=True):
+            if here >= lookout.wake and lookout.has_arrived():
                 return False
         if self._submitted or (self._was_awake and self._was_touched()):
             self.forget()
@@ -84,8 +85,7 @@ class Watch:
         self._slept += 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
-        if self._cheats:
-            self._length = self._lengths()
+        self._lengths = lengths
         return True
 
     def _was_touched(self) -> bool:
@@ -93,14 +93,11 @@ class Watch:
         self._was_awake = False
         return len(self._ledger) != self._entries
 
-    def _lengths(self) -> int:
-        return sum(len(data) for data in self._broker.feeds)
-
     def wake_before(self) -> None:
         """Stand at the last bar slept through: the one of the moment comes after it."""
         if self.is_asleep:
             self._end_sleep()
-            self._stand(is_before=True)
+            self._stand()
 
     def _end_sleep(self) -> None:
         for call in self.before_waking:
@@ -117,7 +114,7 @@ class Watch:
             return
         self._end_sleep()
         self._was_awake = True
-        self._stand(is_before=self._cheats and self._lengths() != self._length)
+        self._stand()
         self._broker.appraise()
 
     def appraise(self) -> None:
@@ -160,15 +157,12 @@ class Watch:
         begun = [one for one in shown if len(one.data)]
         return max(begun, key=lambda one: one.recency()).closing_mark()
 
-    def _stand(self, *, is_before: bool) -> None:
-        """Stand where the feeds are, or were one step ago."""
-        begun = [self._broker.instrument(d) for d in self._broker.feeds if len(d)]
-        now = max(one.data.datetime[0] for one in begun)
+    def _stand(self) -> None:
+        """Stand at the bar slept through last; feeds may have gone on since."""
         found = []
-        for one in begun:
-            ago = -1 if is_before and one.data.datetime[0] == now else 0
-            if len(one.data) + ago:
-                found.append((one, ago))
+        for lookout, length in zip(self._by_feed.values(), self._lengths, strict=True):
+            if length:
+                found.append((lookout.instrument, length - lookout.line.lencount))
         self._broker.stand(found)
 
     # Falling asleep
@@ -212,9 +206,7 @@ class Watch:
         instruments = [broker.instrument(data) for data in broker.feeds]
         if not all(one.length_is_known for one in instruments):
             return False  # a feed has not begun
-        # With several feeds the last step is known only where no time comes twice.
-        are_ordered = len(instruments) == 1 or all(map(_is_ordered, instruments))
-        if not (are_ordered and all(map(_is_steady, instruments))):
+        if not all(map(_is_steady, instruments)):
             self.is_off = True
             return False
         cerebro = broker.cerebro
@@ -278,8 +270,14 @@ def _is_steady(instrument: Instrument) -> bool:
     """Whether a feed's bars come one by one and stay what they are."""
     data = instrument.data
     line = data.lines[0]
-    is_whole = not (data.resampling or data.replaying) and line.mode == line.UnBounded
-    return is_whole and not instrument.has_funding_line
+    # A feed that is resampled bar by bar is not preloaded, and its newest bar grows.
+    is_whole = not data.replaying and (not data.resampling or _is_preloaded(data))
+    return is_whole and line.mode == line.UnBounded and not instrument.has_funding_line
+
+
+def _is_preloaded(data: Any) -> bool:
+    """Whether a feed that goes on has its bars already."""
+    return bool(len(data) < data.buflen())
 
 
 def _is_sound(instrument: Instrument) -> bool:
@@ -290,7 +288,7 @@ def _is_sound(instrument: Instrument) -> bool:
     lines, count = instrument.data.lines, instrument.data.buflen()
     if isinstance(instrument.data, PerpData):
         return True
-    if len(instrument.data) == count:  # not preloaded: nothing can be told
+    if not _is_preloaded(instrument.data):  # nothing can be told
         return False
     opens, highs, lows, closes = (
         np.array(line.array[:count])
@@ -298,13 +296,3 @@ def _is_sound(instrument: Instrument) -> bool:
     )
     bottom, top = np.minimum(opens, closes), np.maximum(opens, closes)
     return bool(np.all((lows <= bottom) & (top <= highs)))
-
-
-def _is_ordered(instrument: Instrument) -> bool:
-    """Whether the times of a preloaded feed rise from bar to bar."""
-    data = instrument.data
-    # What is not preloaded cannot be told.
-    if len(data) == data.buflen():
-        return False
-    times = np.array(data.lines.datetime.array[: data.buflen()])
-    return bool(np.all(np.diff(times) > 0))
