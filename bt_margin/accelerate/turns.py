@@ -46,8 +46,10 @@ class StrategyTurn:
         self._strategy = strategy
         self._line = strategy.lines.datetime
         self._is_plain = strategy.lines.size() == 1 and not self._line.bindings
-        self._indicators = strategy._lineiterators[LineIterator.IndType]
-        self._count = len(self._indicators)
+        self._own = strategy._lineiterators[LineIterator.IndType]
+        self._count = len(self._own)
+        # Bar by bar those inside others go on as well, and can be read.
+        self._indicators = [*_computed(strategy)] if by_rounds else self._own
         self._groups: list[tuple[Any, Cursor]] | None = None
         groups = _groups(self._indicators, cerebro.datas)
         if groups is not None:
@@ -107,7 +109,7 @@ class StrategyTurn:
     def _move_indicators(self) -> None:
         """Bring the indicators to the bars of their clocks."""
         groups = self._groups
-        if groups is None or len(self._indicators) != self._count:
+        if groups is None or len(self._own) != self._count:
             self._ungroup()  # some may have been made during the run
             for indicator in self._indicators:
                 if len(indicator._clock) > len(indicator):
@@ -141,6 +143,14 @@ class StrategyTurn:
 
 
 # Indicators
+
+
+def _computed(owner: Any) -> Iterator[Any]:
+    """The line objects that an object computes with, and those that they do."""
+    for item in owner._lineiterators[LineIterator.IndType]:
+        if isinstance(item, LineIterator):
+            yield from _computed(item)
+        yield item
 
 
 def _groups(

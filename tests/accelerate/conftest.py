@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from backtrader.lineseries import LineSeries
 
+from bt_margin import MarginBroker
 from bt_margin.accelerate import install
 
 TESTS = Path(__file__).parents[1]
@@ -112,6 +113,16 @@ def differences(one: Picture, other: Picture) -> list[str]:
 
 
 # Runs
+
+
+class Plain(MarginBroker):
+    """Backtrader's own loop, and a look at every bar."""
+
+    params: Any = (("accelerate", False),)
+
+    def start(self) -> None:
+        super().start()
+        self.keep_awake()
 
 
 class LoopUse:

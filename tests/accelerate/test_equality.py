@@ -18,6 +18,8 @@ import pytest
 from bt_margin import MarginBroker, PerpData
 from bt_margin.accelerate import install, loop, turns, watching
 
+from .conftest import Plain
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "strategies").glob("*.py"))
 ALL = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
@@ -39,16 +41,6 @@ def load(path: Path) -> Any:
 
 TABLE = load(ROOT / "tests" / "conformance" / "test_table.py")
 RUNONCE = [*TABLE.pairwise((TABLE.ORDERS, ("runonce",), TABLE.FEEDS, TABLE.SETTINGS))]
-
-
-class Plain(MarginBroker):
-    """Backtrader's own loop, and a look at every bar."""
-
-    params: Any = (("accelerate", False),)
-
-    def start(self) -> None:
-        super().start()
-        self.keep_awake()
 
 
 def make_broker(name: str, *, accelerate: bool) -> Any:

@@ -135,9 +135,8 @@ def run(
 ) -> tuple[Any, int]:
     """A picture of a run, and how often the leaner loop ran."""
     cerebro = bt.Cerebro(**options)
-    cerebro.setbroker(
-        MarginBroker(margin_mode=mode, cash=1_000, leverage=10, accelerate=accelerate)
-    )
+    make = MarginBroker if accelerate else pictures.Plain
+    cerebro.setbroker(make(margin_mode=mode, cash=1_000, leverage=10))
     add(cerebro)
     cerebro.addstrategy(kind)
     for name in ("TradeAnalyzer", "DrawDown"):
@@ -147,14 +146,7 @@ def run(
             cerebro.run()
         except ValueError as error:  # Backtrader's, of feeds that end before others
             return {"error": repr(error)}, use.count
-    found = pictures.picture(cerebro)
-    # Of an indicator of an indicator ``once`` leaves the pointers where they began.
-    for number, strategy in enumerate(cerebro.runstrats[0]):
-        found[f"indicators {number}"] = [
-            [pictures.values(line) for line in getattr(one, "lines", [one])]
-            for one in strategy._lineiterators[strategy.IndType]
-        ]
-    return found, use.count
+    return pictures.picture(cerebro), use.count
 
 
 def check(pictures: Any, add: Add, **options: Any) -> bool:

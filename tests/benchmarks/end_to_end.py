@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 import backtrader as bt
 
@@ -12,7 +13,7 @@ from .measuring import Outcomes, demand_agreement, interleaved, ratios, seconds
 from .plan import Plan
 from .report import Column
 from .runs import OURS, STOCK, Job, Way, run, write_beside
-from .traders import Crossing, Pairs, Resting, Scalper
+from .traders import Crossing, Pairs, Resting, Scalper, Slowly
 
 TEXT = (
     "From parquet files to a TradeAnalyzer's result: read, feeds, run."
@@ -27,12 +28,14 @@ ANALYZERS = tuple(
     getattr(bt.analyzers, name)
     for name in ("DrawDown", "TimeReturn", "Returns", "SharpeRatio", "PyFolio")
 )
-SLOW = {"fast": 5, "slow": 20}
+SLOW = {"fast": 5, "slow": 20, "strong": 55}
+RESAMPLED: dict[str, Any] = {"params": SLOW, "compression": 15}
 JOBS: dict[str, tuple[int, Job]] = {
     "Crossing": (1, Job(Crossing)),
     "Scalper": (1, Job(Scalper)),
     "Pairs, 5 symbols": (5, Job(Pairs)),
-    "Crossing, resampled to 15 m": (1, Job(Crossing, params=SLOW, compression=15)),
+    "Crossing, resampled to 15 m": (1, Job(Crossing, **RESAMPLED)),
+    "Crossing, 1 m and 15 m": (1, Job(Slowly, **RESAMPLED, keeps_fast=True)),
     "Crossing, marks and funding": (1, Job(Crossing, carries=True)),
     "Resting, 50 limits": (1, Job(Resting)),
 }

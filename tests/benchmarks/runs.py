@@ -45,6 +45,7 @@ class Job:
         files: parquet files of one-minute candles, one for each feed.
         params: of the strategy.
         compression: minutes of the bars to which the feeds are resampled; 1: as is.
+        keeps_fast: whether the feeds are there as they are as well.
         stdstats: whether Backtrader's own observers look on.
         carries: whether our feeds come with marks of an hour and funding.
         analyzers: more than the one that counts trades.
@@ -54,6 +55,7 @@ class Job:
     files: Sequence[Path] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     compression: int = 1
+    keeps_fast: bool = False
     stdstats: bool = False
     carries: bool = False
     analyzers: Sequence[Any] = ()
@@ -111,11 +113,12 @@ def cerebro_of(job: Job, way: Way, **words: Any) -> Any:
     cerebro.setbroker(broker_of(way))
     for file in job.files:
         feed = feed_of(file, way, carries=job.carries)
-        if job.compression == 1:
+        if job.compression == 1 or job.keeps_fast:
             cerebro.adddata(feed, name=file.stem)
-        else:
+        if job.compression > 1:
             slow = {"timeframe": bt.TimeFrame.Minutes, "compression": job.compression}
-            cerebro.resampledata(feed, name=file.stem, **slow)
+            name = f"{file.stem} slow" if job.keeps_fast else file.stem
+            cerebro.resampledata(feed, name=name, **slow)
     return cerebro
 
 

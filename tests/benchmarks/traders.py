@@ -16,7 +16,7 @@ class Crossing(bt.Strategy):
     """
 
     params: Any = (
-        *(("fast", 10), ("slow", 30), ("strong", 65)),
+        *(("fast", 10), ("slow", 30), ("strong", 67)),
         *(("share", 0.5), ("size", 0)),
     )
 
@@ -42,6 +42,22 @@ class Crossing(bt.Strategy):
         size = size or self.p.share * self.broker.getvalue() / self.data.close[0]
         self.close()
         send(size=size)
+
+
+class Slowly(Crossing):
+    """The same on the bars of a slower feed, asked at each bar of the first."""
+
+    def __init__(self) -> None:
+        slow = self.datas[1]
+        averages = (bt.ind.SMA(slow, period=p) for p in (self.p.fast, self.p.slow))
+        self.crossing = bt.ind.CrossOver(*averages)
+        self.strength = bt.ind.RSI(slow, period=14, safediv=True)
+        self.seen = 0
+
+    def next(self) -> None:
+        if len(self.datas[1]) > self.seen:
+            self.seen = len(self.datas[1])
+            super().next()
 
 
 class Scalper(bt.Strategy):
