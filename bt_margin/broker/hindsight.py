@@ -4,6 +4,7 @@ While the broker sleeps nothing moves but the marks, so the account's own formul
 columns of marks in the place of numbers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from bt_margin.core.account import Account
 
 from .instrument import Instrument
+from .locking import RestingMargin
 from .series import Numbers
 
 __all__ = ["WIPED_OUT", "Hindsight"]
@@ -24,13 +26,20 @@ class Hindsight:
     """What an account was worth while its broker slept.
 
     Args:
-        account: as it is while the broker sleeps; no order rests.
-        instruments: the only feed of each symbol that is held.
+        account: as it is while the broker sleeps.
+        instruments: the only feed of each symbol that is held, or has orders.
+        resting: what orders ask for that have no open loss while the broker sleeps.
     """
 
-    def __init__(self, account: Account, instruments: dict[str, Instrument]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        instruments: dict[str, Instrument],
+        resting: Sequence[RestingMargin],
+    ) -> None:
         self._account = account
         self._instruments = instruments
+        self._resting = resting
 
     def values(self, times: Numbers) -> Numbers:
         """Value at the end of each bar, by the times of the run's steps."""
@@ -42,9 +51,12 @@ class Hindsight:
 
     def cash(self, times: Numbers) -> Numbers:
         """Available balance at the end of each bar."""
-        account: Any = self._account
-        free = account.free_margin(self._marks(times)) + np.zeros(len(times))
-        cash: Numbers = np.maximum(free, 0.0)
+        account, marks = self._account, self._marks(times)
+        locked: Any = np.zeros(len(times))
+        for one in self._resting:
+            at = marks(one.symbol).tolist()
+            locked = locked + [one.locked(account, mark) for mark in at]
+        cash: Numbers = np.maximum(account.free_margin(marks, locked), 0.0)
         return cash
 
     def _marks(self, times: Numbers) -> Any:

@@ -193,12 +193,18 @@ class Watch:
 
     def _look_back(self) -> Hindsight | None:
         """What will be told of the bars to come, if their prices tell it."""
-        shown = {symbol: self._shown[symbol] for symbol, _ in self._held}
-        tells = all(len(one) == 1 and one[0].tells_marks for one in shown.values())
-        if any(self._broker.pending) or not tells:
+        names = {symbol for symbol, _ in self._held}
+        names.update(one.symbol for one in self._resting)
+        shown = {symbol: self._shown[symbol] for symbol in names}
+        if not all(len(one) == 1 and one[0].tells_marks for one in shown.values()):
             return None
         instruments = {symbol: feeds[0] for symbol, feeds in shown.items()}
-        return Hindsight(self._broker.account, instruments)
+        for one in self._resting:
+            # Away from the price there is no open loss; a mark could be elsewhere.
+            mark = self._broker.mark_of_symbol(one.symbol)
+            if instruments[one.symbol].marks or not one.is_lossless(mark):
+                return None
+        return Hindsight(self._broker.account, instruments, self._resting)
 
     def _make_lookouts(self) -> bool:
         """Make a lookout for each feed; whether all are such that this is possible."""
