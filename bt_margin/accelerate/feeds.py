@@ -69,8 +69,8 @@ class Feed:
         index = self.cursor.idx if self.cursor.is_shared else clock._idx
         return float(clock.array[index + 1])
 
-    def bars(self) -> Iterator[float]:
-        """The time of each bar, when the feed stands there."""
+    def bars(self) -> Iterator[tuple[float, float]]:
+        """The time of each bar, twice, when the feed stands there."""
         cursor, times, count = self.cursor, self._clock.array, self._count
         filled = bool(self._filled)
         while cursor.is_shared and cursor.lencount < count:
@@ -78,10 +78,11 @@ class Feed:
             cursor.lencount += 1
             if filled:
                 self._fill(self._filled)
-            yield times[place]
+            time = times[place]
+            yield time, time
         while (time := self.coming()) != INFINITE:
             self.advance()
-            yield time
+            yield time, time
 
     def advance(self) -> None:
         """Move on by a bar, and let the bar be the tick, as a feed does itself."""

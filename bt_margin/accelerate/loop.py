@@ -180,13 +180,15 @@ class _Opening:
 def _steps(feeds: Sequence[Feed]) -> Iterator[tuple[float, float]]:
     """Each time at which feeds bring a bar; those that do stand there by then.
 
-    Yields:
+    Returns:
         That time, for timers and for strategies.
     """
     if len(feeds) == 1:
-        for time in feeds[0].bars():
-            yield time, time
-        return
+        return feeds[0].bars()
+    return _steps_together(feeds)
+
+
+def _steps_together(feeds: Sequence[Feed]) -> Iterator[tuple[float, float]]:
     ordered = sorted(feeds, key=lambda feed: feed.resolution)
     while (time := min(ahead := [feed.coming() for feed in ordered])) != INFINITE:
         for feed, theirs in zip(ordered, ahead, strict=True):

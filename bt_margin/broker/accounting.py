@@ -388,6 +388,8 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     def get_cash(self) -> float:
         """Available balance: what a new order may use."""
+        if self._watch.is_dozing:
+            return float(self._watch.available_balance())
         return super().get_cash() if self._is_off else self.available_balance()
 
     getcash = get_cash
@@ -442,16 +444,15 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         lever: bool = False,
     ) -> float:
         """Backtrader's: all wallets and unrealized PnL, or the notional of datas."""
-        if self._is_off:
-            return float(super().get_value(datas, mkt, lever))
         if datas is not None:
-            return self._get_value(datas)
+            return self._get_value(datas, lever)
         if self._watch.is_asleep:
             self._watch.appraise()
-        if mkt or lever:
+        if (mkt or lever) and not self._is_off:
             self._take_notionals()
-            return float(super().get_value(None, mkt, lever))
-        return self._value
+        return (
+            float(super().get_value(None, mkt, lever)) if mkt or lever else self._value
+        )
 
     getvalue = get_value
 
@@ -459,7 +460,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
         """Backtrader's: worth of a fund's share."""
         if self._watch.is_asleep:
             self._watch.appraise()
-        return float(super().get_fundvalue())
+        return float(self._fundval)
 
     fundvalue = property(get_fundvalue)
 

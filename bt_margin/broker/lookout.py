@@ -91,6 +91,11 @@ class Lookout:
         self._high, self._low = lines.high, lines.low
         self._bounds, self.wake, self._is_found = Bounds(), 0, True
 
+    @property
+    def may_arrive(self) -> bool:
+        """Whether a bar ahead may have to be looked at."""
+        return not self._is_found or self.wake <= self.instrument.data.buflen()
+
     def keep(self, bounds: Bounds) -> None:
         """Look out for the first bar after the present one that is beyond bounds."""
         if bounds == self._bounds and not self.has_arrived():

@@ -52,7 +52,9 @@ class Watch:
         self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
-        self._lengths: list[int] = []  # of the feeds, at the bar slept through last
+        # How long the feeds were at the bar slept through last, where times do not tell.
+        self._lengths: list[int] = []
+        self._notes_lengths = False
         self._cheats = False  # whether strategies are asked before the broker's bar
         self._appraised = -1  # bars slept through when the value was taken last
         self._marked = -1  # the same of marks
@@ -75,9 +77,8 @@ class Watch:
         lookouts = self._lookouts
         if lookouts is None:
             return False
-        lengths = [lookout.line.lencount for lookout in lookouts]
-        for lookout, here in zip(lookouts, lengths, strict=True):
-            if here >= lookout.wake and lookout.has_arrived():
+        for lookout in lookouts:
+            if lookout.line.lencount >= lookout.wake and lookout.has_arrived():
                 return False
         if self._submitted or (self._was_awake and self._was_touched()):
             self.forget()
@@ -85,8 +86,12 @@ class Watch:
         self._slept += 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
-        self._lengths = lengths
+        if self._notes_lengths:
+            self._lengths = self._lengths_now()
         return True
+
+    def _lengths_now(self) -> list[int]:
+        return [lookout.line.lencount for lookout in self._by_feed.values()]
 
     def _was_touched(self) -> bool:
         """Whether money was moved: that wakes the broker, and leaves an entry."""
@@ -97,7 +102,7 @@ class Watch:
         """Stand at the last bar slept through: the one of the moment comes after it."""
         if self.is_asleep:
             self._end_sleep()
-            self._stand()
+            self._stand(is_before=True)
 
     def _end_sleep(self) -> None:
         for call in self.before_waking:
@@ -114,14 +119,14 @@ class Watch:
             return
         self._end_sleep()
         self._was_awake = True
-        self._stand()
+        self._stand(is_before=False)
         self._broker.appraise()
 
     def appraise(self) -> None:
         """Take the value at the end of the bar of the moment, once for each bar."""
         if not self.is_dozing:
             self.wake()
-        elif self._appraised != self._slept:
+        elif self._held and self._appraised != self._slept:
             self._appraised = self._slept
             pnl = sum(one.unrealized_pnl(self.mark(name)) for name, one in self._held)
             self._broker.note_value(self._balance, pnl)
@@ -157,12 +162,21 @@ class Watch:
         begun = [one for one in shown if len(one.data)]
         return max(begun, key=lambda one: one.recency()).closing_mark()
 
-    def _stand(self) -> None:
-        """Stand at the bar slept through last; feeds may have gone on since."""
-        found = []
-        for lookout, length in zip(self._by_feed.values(), self._lengths, strict=True):
-            if length:
-                found.append((lookout.instrument, length - lookout.line.lencount))
+    def _stand(self, *, is_before: bool) -> None:
+        """Stand at the bar slept through last; feeds may have gone on by a bar since."""
+        lookouts, lengths = list(self._by_feed.values()), self._lengths
+        if not self._notes_lengths:
+            lengths = self._lengths_now()
+            begun = [one.line[0] for one in lookouts if one.line.lencount]
+            newest = max(begun) if is_before else inf
+            for place, lookout in enumerate(lookouts):
+                if lengths[place] and lookout.line[0] == newest:
+                    lengths[place] -= 1
+        found = [
+            (lookout.instrument, length - lookout.line.lencount)
+            for lookout, length in zip(lookouts, lengths, strict=True)
+            if length
+        ]
         self._broker.stand(found)
 
     # Falling asleep
@@ -189,7 +203,7 @@ class Watch:
         self._balance, self._available = broker.account.wallet_balance, None
         self.hindsight = self._look_back()
         self._appraised = self._marked = -1
-        self._lookouts = list(self._by_feed.values())
+        self._lookouts = [one for one in self._by_feed.values() if one.may_arrive]
 
     def _look_back(self) -> Hindsight | None:
         """What will be told of the bars to come, if their prices tell it."""
@@ -217,6 +231,8 @@ class Watch:
             return False
         cerebro = broker.cerebro
         self._cheats = bool(cerebro.p.cheat_on_open or cerebro._timerscheat)
+        tells = len(instruments) == 1 or all(map(_tells_steps, instruments))
+        self._notes_lengths = self._cheats or not tells
         self._by_feed = {one.data: Lookout(one) for one in instruments}
         self._shown = {one.symbol: broker.shows(one.symbol) for one in instruments}
         self._sound = {one.data for one in instruments if _is_sound(one)}
@@ -302,3 +318,12 @@ def _is_sound(instrument: Instrument) -> bool:
     )
     bottom, top = np.minimum(opens, closes), np.maximum(opens, closes)
     return bool(np.all((lows <= bottom) & (top <= highs)))
+
+
+def _tells_steps(instrument: Instrument) -> bool:
+    """Whether a feed has a bar in a step where it shows the time of the step."""
+    data = instrument.data
+    if data.resampling or not _is_preloaded(data):
+        return False
+    times = np.array(data.lines.datetime.array[: data.buflen()])
+    return bool(np.all(np.diff(times) > 0))
