@@ -52,7 +52,7 @@ class Watch:
         self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
-        # How long the feeds were at the bar slept through last, where times do not tell.
+        # Of the feeds at the bar slept through last, where their times do not tell.
         self._lengths: list[int] = []
         self._notes_lengths = False
         self._cheats = False  # whether strategies are asked before the broker's bar
@@ -163,7 +163,7 @@ class Watch:
         return max(begun, key=lambda one: one.recency()).closing_mark()
 
     def _stand(self, *, is_before: bool) -> None:
-        """Stand at the bar slept through last; feeds may have gone on by a bar since."""
+        """Stand at the bar slept through last; the feeds may have gone on since."""
         lookouts, lengths = list(self._by_feed.values()), self._lengths
         if not self._notes_lengths:
             lengths = self._lengths_now()
