@@ -14,7 +14,7 @@ from backtrader.feed import AbstractDataBase, DataClone
 from backtrader.linebuffer import LineBuffer
 from backtrader.lineseries import Lines
 
-from .feeds import INFINITE, Feed
+from .feeds import feeds_of, steps_of
 from .rounds import Rounds
 from .turns import StrategyTurn
 
@@ -88,7 +88,7 @@ def run_bars(
     """
     by_rounds = rounds is not None
     with ExitStack() as undo:
-        feeds = [Feed(data, keeps_last_tick=by_rounds) for data in cerebro.datas]
+        feeds = feeds_of(cerebro.datas, by_rounds=by_rounds)
         for feed in feeds:
             undo.callback(feed.leave)
         gauges = {id(line): feed.cursor for feed in feeds for line in feed.lines}
@@ -98,7 +98,7 @@ def run_bars(
         ]
         for turn in turns:
             undo.callback(turn.leave)
-        steps = rounds.walk(feeds) if rounds else _steps(feeds)
+        steps = rounds.walk(feeds) if rounds else steps_of(feeds)
         _deliver(cerebro, strategies, steps, turns)
 
 
@@ -175,23 +175,3 @@ class _Opening:
             if owner is None:
                 owner = self._cerebro.runningstrats[0]
             owner._addnotification(order, quicknotify=self._quick)
-
-
-def _steps(feeds: Sequence[Feed]) -> Iterator[tuple[float, float]]:
-    """Each time at which feeds bring a bar; those that do stand there by then.
-
-    Returns:
-        That time, for timers and for strategies.
-    """
-    if len(feeds) == 1:
-        return feeds[0].bars()
-    return _steps_together(feeds)
-
-
-def _steps_together(feeds: Sequence[Feed]) -> Iterator[tuple[float, float]]:
-    ordered = sorted(feeds, key=lambda feed: feed.resolution)
-    while (time := min(ahead := [feed.coming() for feed in ordered])) != INFINITE:
-        for feed, theirs in zip(ordered, ahead, strict=True):
-            if theirs <= time:
-                feed.advance()
-        yield time, time

@@ -7,7 +7,7 @@ row that completes it, which after a gap is later than the bar's own time. Order
 bars that depend on more than that raise `Unsupported`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,16 +76,15 @@ class Rounds:
         Yields:
             The time of the round for timers, and for strategies.
         """
-        groups: dict[int, list[Callable[[], None]]] = {
-            mask: [
-                feed.advance for place, feed in enumerate(feeds) if mask >> place & 1
-            ]
+        groups = {
+            mask: [feed for place, feed in enumerate(feeds) if mask >> place & 1]
             for mask in np.unique(self.who).tolist()
         }
         time = _BEFORE_ALL
         for time, mask in zip(self.times.tolist(), self.who.tolist(), strict=True):
-            for advance in groups[mask]:
-                advance()
+            for feed in groups[mask]:
+                feed.advance()
+                feed.tick()
             yield time, time
         if not any(self.at_end):
             return

@@ -53,10 +53,8 @@ class StrategyTurn:
         self._groups: list[tuple[Any, Cursor]] | None = None
         groups = _groups(self._indicators, cerebro.datas)
         if groups is not None:
-            self._groups = [
-                (gauges.get(id(measure), measure), Cursor(lines))
-                for measure, lines in groups
-            ]
+            gauged = [(gauges.get(id(one), one), lines) for one, lines in groups]
+            self._groups = [(one, Cursor(lines)) for one, lines in _merged(gauged)]
             for gauge, cursor in self._groups:
                 cursor.on_release.append(self._ungroup)
                 if isinstance(gauge, Cursor):
@@ -176,6 +174,17 @@ def _groups(
             leaders.update((id(line), leader) for line in own)
     moved = [id(line) for _, lines in groups.values() for line in lines]
     return [*groups.values()] if len(set(moved)) == len(moved) else None
+
+
+def _merged(
+    groups: Sequence[tuple[Any, list[Any]]],
+) -> Iterator[tuple[Any, list[Any]]]:
+    """Groups that follow one gauge, and are as long, as one group."""
+    found: dict[tuple[int, int], tuple[Any, list[Any]]] = {}
+    for gauge, lines in groups:
+        key = (id(gauge), lines[0].lencount)
+        found.setdefault(key, (gauge, []))[1].extend(lines)
+    yield from found.values()
 
 
 def _own_lines(indicator: Any) -> list[Any] | None:
