@@ -233,6 +233,11 @@ class MarginBroker(FillingBroker):
         """Whether a resting order has met a bar that did not fill it."""
         return bool(self._desk.has_met_a_bar(order))
 
+    @property
+    def bar_end(self) -> int:
+        """The end of the bar that was looked at last, ms."""
+        return int(self._bar.end)
+
     def next_end(self, leader: Any) -> float:
         """When a feed will be said to have ended while it is held, ms."""
         return float(self._instruments.next_end(leader))

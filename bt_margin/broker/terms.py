@@ -5,7 +5,9 @@ it is not 1, then the broker's. Fees: those of a commission scheme that the user
 then the venue's.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import backtrader as bt
@@ -83,11 +85,7 @@ class Terms:
     @property
     def bears_interest(self) -> bool:
         """Whether the scheme may charge interest for holding a position."""
-        own = type(self.comminfo)
-        methods = ("get_credit_interest", "_get_credit_interest")
-        return bool(self.comminfo.p.interest) or any(
-            getattr(own, name) is not getattr(bt.CommInfoBase, name) for name in methods
-        )
+        return bool(self.comminfo.p.interest) or _has_own_interest(type(self.comminfo))
 
     def fee(self, size: float, price: float, *, is_maker: bool) -> float:
         """Cash flow of a fill's fee: - paid."""
@@ -95,6 +93,15 @@ class Terms:
         if rate is None:
             return -float(self.comminfo.getcommission(size, price))
         return -self.contract.notional(size, price) * rate
+
+
+@cache
+def _has_own_interest(scheme: Hashable) -> bool:
+    """Whether a commission scheme charges interest in a way of its own."""
+    methods = ("get_credit_interest", "_get_credit_interest")
+    return any(
+        getattr(scheme, name) is not getattr(bt.CommInfoBase, name) for name in methods
+    )
 
 
 def resolve_terms(

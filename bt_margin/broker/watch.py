@@ -49,6 +49,7 @@ class Watch:
         self._by_feed: dict[Any, Lookout] = {}
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
         self._sound: set[Any] = set()  # feeds whose bars can be relied on
+        self._ends: dict[str, float] = {}  # when a feed is said to have ended, ms
         self._slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
@@ -236,6 +237,7 @@ class Watch:
         self._by_feed = {one.data: Lookout(one) for one in instruments}
         self._shown = {one.symbol: broker.shows(one.symbol) for one in instruments}
         self._sound = {one.data for one in instruments if _is_sound(one)}
+        self._ends = dict.fromkeys(self._shown, -inf)
         return True
 
     def _bounds(self) -> dict[Any, Bounds] | None:
@@ -257,8 +259,10 @@ class Watch:
             leader = broker.data_of_symbol(safe.symbol)
             if broker.terms(leader).bears_interest:
                 return False
+            if self._ends[safe.symbol] <= broker.bar_end:
+                self._ends[safe.symbol] = broker.next_end(leader)
             stamp = broker.instrument(leader).next_stamp
-            due = min(due, stamp, broker.next_end(leader))
+            due = min(due, stamp, self._ends[safe.symbol])
             for instrument in self._shown[safe.symbol]:
                 bounds[instrument.data].narrow_marks(safe.least, safe.most)
         for kept in bounds.values():
