@@ -5,7 +5,6 @@ it is not 1, then the broker's. Fees: those of a commission scheme that the user
 then the venue's.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -85,7 +84,8 @@ class Terms:
     @property
     def bears_interest(self) -> bool:
         """Whether the scheme may charge interest for holding a position."""
-        return bool(self.comminfo.p.interest) or _has_own_interest(type(self.comminfo))
+        scheme: Any = type(self.comminfo)
+        return bool(self.comminfo.p.interest) or _has_own_interest(scheme)
 
     def fee(self, size: float, price: float, *, is_maker: bool) -> float:
         """Cash flow of a fill's fee: - paid."""
@@ -96,7 +96,7 @@ class Terms:
 
 
 @cache
-def _has_own_interest(scheme: Hashable) -> bool:
+def _has_own_interest(scheme: type) -> bool:
     """Whether a commission scheme charges interest in a way of its own."""
     methods = ("get_credit_interest", "_get_credit_interest")
     return any(
