@@ -50,7 +50,7 @@ class Watch:
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
         self._sound: set[Any] = set()  # feeds whose bars can be relied on
         self._ends: dict[str, float] = {}  # when a feed is said to have ended, ms
-        self._slept = 0  # bars slept through in the run
+        self.slept = 0  # bars slept through in the run
         self._entries = 0  # of the ledger, when the bounds were found
         self._was_awake = False  # since the ledger was last compared
         # Of the feeds at the bar slept through last, where their times do not tell.
@@ -84,7 +84,7 @@ class Watch:
         if self._submitted or (self._was_awake and self._was_touched()):
             self.forget()
             return False
-        self._slept += 1
+        self.slept += 1
         self.is_asleep = True
         self.is_dozing = not self._cheats
         if self._notes_lengths:
@@ -127,8 +127,8 @@ class Watch:
         """Take the value at the end of the bar of the moment, once for each bar."""
         if not self.is_dozing:
             self.wake()
-        elif self._held and self._appraised != self._slept:
-            self._appraised = self._slept
+        elif self._held and self._appraised != self.slept:
+            self._appraised = self.slept
             pnl = sum(one.unrealized_pnl(self.mark(name)) for name, one in self._held)
             self._broker.note_value(self._balance, pnl)
 
@@ -148,8 +148,8 @@ class Watch:
 
     def mark(self, symbol: str) -> float:
         """Mark of a symbol at the end of the bar slept through."""
-        if self._marked != self._slept:
-            self._marked, self._marks = self._slept, {}
+        if self._marked != self.slept:
+            self._marked, self._marks = self.slept, {}
         found = self._marks.get(symbol)
         if found is None:
             found = self._marks[symbol] = self._closing_mark(self._shown[symbol])
