@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from . import broker_only, end_to_end, growth, indicators, optimising, peers_too
+from . import (
+    broker_only,
+    end_to_end,
+    growth,
+    indicators,
+    optimising,
+    peers_too,
+    profile_part,
+)
 from .machine import facts
 from .plan import Plan
 from .report import Report, progress
@@ -20,6 +28,7 @@ PARTS: dict[str, Callable[[Plan], None]] = {
     "D": growth.measure,
     "E": optimising.measure,
     "indicators": indicators.measure,
+    "profile": profile_part.measure,
 }
 FULL = "ABCDE"
 QUICK = "ABDE"  # without the peers, which are to be installed first
@@ -31,6 +40,7 @@ TEXT = """How fast strategies run with bt_margin's broker, as ratios to Backtrad
   D  growth with bars, symbols and orders; memory
   E  optstrategy
   indicators  stock's indicators as arrays (not among the default parts)
+  profile     where the time of our runs goes (not among the default parts)
 """
 EXAMPLES = """examples, from the project's root:
   python -m tests.benchmarks --quick
