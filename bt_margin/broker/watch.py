@@ -309,10 +309,10 @@ def _is_preloaded(data: Any) -> bool:
 def _is_sound(instrument: Instrument) -> bool:
     """Whether the bars of a preloaded feed hold their opens and closes.
 
-    `PerpData` has refused others already.
+    `PerpData` has refused others already; a class that derives from it may not have.
     """
     lines, count = instrument.data.lines, instrument.data.buflen()
-    if isinstance(instrument.data, PerpData):
+    if type(instrument.data) is PerpData:
         return True
     if not _is_preloaded(instrument.data):  # nothing can be told
         return False
