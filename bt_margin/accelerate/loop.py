@@ -109,8 +109,9 @@ def _deliver(
     turns: Sequence[StrategyTurn],
 ) -> None:
     opening = _Opening(cerebro, strategies)
+    queue, sleeps = opening.queue, opening.sleeps
     for due, time in steps:
-        if not opening.take(due):
+        if (queue or not sleeps()) and not opening.take(due):
             return
         for turn in turns:
             turn.take(time)
@@ -120,11 +121,17 @@ def _deliver(
                 cerebro._next_writers(strategies)
 
 
+def _never() -> bool:
+    return False
+
+
 class _Opening:
     """What comes before the strategies at each bar: timers, the open, the broker.
 
     Attributes:
         take: does it for the bar of a time; False: the run was stopped.
+        sleeps: whether there is nothing to do at a bar; it is over then.
+        queue: orders that the broker has yet to tell of, as far as it shows them.
     """
 
     def __init__(self, cerebro: Any, strategies: Sequence[Any]) -> None:
@@ -138,11 +145,15 @@ class _Opening:
         self._broker = cerebro._broker
         stock = bt.brokers.BackBroker.get_notification
         has_queue = getattr(type(self._broker), "get_notification", 0) is stock
-        self._queue = self._broker.notifs if has_queue else None
+        self.queue: Any = self._broker.notifs if has_queue else (True,)
+        calm: Any = getattr(self._broker, "calm", None) if is_simple else None
+        may_skip = calm is not None and calm.stands_for_next
+        may_skip = may_skip and "next" not in vars(self._broker)
+        self.sleeps = calm.sleeps if may_skip else _never
 
     def _take_simply(self, _: float) -> bool:
         self._broker.next()
-        if self._queue is None or self._queue:
+        if self.queue:
             self._notify_broker()
         return not self._cerebro._event_stop
 

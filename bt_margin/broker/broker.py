@@ -93,6 +93,7 @@ class MarginBroker(FillingBroker):
         self._reporter = Reporter(self)
         self._aftermath = Aftermath(self)
         self._watch = Watch(self)
+        self._watch.stands_for_next = type(self).next is MarginBroker.next
         along_path = self.p.fill_order == "path"
         self._match = PathMatcher(self).match if along_path else self._match_queue
         self._fresh: set[Any] = set()  # feeds that brought a bar in this step

@@ -37,6 +37,8 @@ class Watch:
         is_dozing: asleep, and the feeds stand at that bar: marks can be read off them.
         hindsight: what can be told of the bars slept through since; ``None``: nothing.
         before_waking: called while the bars slept through can still be told of.
+        stands_for_next: whether a bar slept through is all that the broker's own
+            ``next`` would make of it.
         is_off: whether every bar is looked at, since something asks at each anyway.
     """
 
@@ -67,6 +69,7 @@ class Watch:
         self.is_asleep = self.is_dozing = False
         self.hindsight: Hindsight | None = None
         self.before_waking: list[Callable[[], None]] = []
+        self.stands_for_next = False
         self.is_off = False
 
     def forget(self) -> None:

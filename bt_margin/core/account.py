@@ -97,8 +97,7 @@ class Account:
 
     def positions_in(self, wallet: Wallet) -> list[Position]:
         """The positions whose margin the wallet holds."""
-        wallets, name = self._wallets, wallet.name
-        return [p for k, p in self.positions.items() if wallets[k].name == name]
+        return [p for k, p in self.positions.items() if self._wallets[k] == wallet]
 
     def positions_of(self, symbol: str) -> list[Position]:
         """The positions of a symbol: one, or its legs."""
@@ -146,8 +145,7 @@ class Account:
         """
         if source == target or not amount:
             return
-        if not 0 <= amount <= self.balance(source):
-            have = self.balance(source)
+        if not (have := self.balance(source)) >= amount >= 0:
             raise BalanceError(
                 f"transfer of {amount} from wallet {source.name!r}: it holds {have};"
                 " move at most that"

@@ -5,10 +5,10 @@ At one moment: funding, then liquidation, then (by the caller) orders.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from operator import is_
 
 from .account import Account
 from .adjust import AutoMargin, replenish
+from .calm import Calm
 from .charges import Charges
 from .crossing import Leg, first_crossing
 from .deleveraging import DeleveragingEvent, DeleveragingStamp
@@ -53,11 +53,9 @@ class BarWalk:
         self._paths: Mapping[str, Polyline] = {}
         self._stamps: list[Stamp] = []
         self._start: datetime | None = None
-        self._length = timedelta()
-        self._jump_is_ahead = False
+        self._length, self._jump_is_ahead = timedelta(), False
         self._charges = Charges()
-        # Wallets that the whole bar cannot harm, by name, and what they held then.
-        self._calm: dict[str, tuple[Number, list[Position]]] = {}
+        self._calm = Calm()
 
     def open_bar(
         self,
@@ -158,26 +156,9 @@ class BarWalk:
         return events + (self._liquidate_due() if self._charges.any else [])
 
     def _is_calm(self, target: Number) -> bool:
-        """Whether nothing can happen: no stamp, and every wallet safe at its worst.
-
-        The worst PnL in the bar's mark range, which is at one end of it, and the
-        largest requirement together bound the surplus from below.
-        """
-        if any(stamp.share <= target for stamp in self._held_stamps()):
-            return False
-        for wallet, held in self.account.wallets().items():
-            balance = surplus = self.account.balance(wallet)
-            known = self._calm.get(wallet.name)
-            if known is not None and known[0] == balance and _are_same(known[1], held):
-                continue
-            for position in held:
-                ends = self._range(position.contract.symbol)
-                surplus += min(position.unrealized_pnl(mark) for mark in ends)
-                surplus -= position.largest_maintenance(*ends)
-            if surplus <= 0:
-                return False
-            self._calm[wallet.name] = (balance, held)
-        return True
+        """Whether nothing can happen: no stamp, and every wallet safe at its worst."""
+        is_due = any(stamp.share <= target for stamp in self._held_stamps())
+        return not is_due and self._calm.holds(self.account, self._range)
 
     def _next_stop(self, target: Number) -> Number:
         """The next share at which a path bends or a stamp is due."""
@@ -267,8 +248,3 @@ class BarWalk:
         if rules and replenish(*where, rules, time, self.locked()):
             return []
         return [*self._liquidator.liquidate(*where, time=time, cause=cause)]
-
-
-def _are_same(some: list[Position], others: list[Position]) -> bool:
-    """Whether two lists hold the very same positions."""
-    return len(some) == len(others) and all(map(is_, some, others))
