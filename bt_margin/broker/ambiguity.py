@@ -99,9 +99,9 @@ class AmbiguityFinder:
         that lived through it may have died of a mark-only extreme.
         """
         broker = self._broker
-        for leader in broker.leaders:
-            if broker.instrument(leader).marks is None:
-                continue
+        symbols = {p.contract.symbol for p in broker.account.positions.values()}
+        known = {broker.data_of_symbol(one) for one in symbols} | {*self._coarse}
+        for leader in (one for one in broker.leaders if one in known):
             before = self._coarse.pop(leader, None)
             held = _held(broker, leader)
             candle = broker.instrument(leader).coarse_mark if held else None

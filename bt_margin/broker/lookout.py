@@ -98,7 +98,8 @@ class Lookout:
 
     def keep(self, bounds: Bounds) -> None:
         """Look out for the first bar after the present one that is beyond bounds."""
-        if bounds == self._bounds and not self.has_arrived():
+        is_known = bounds is self._bounds or bounds == self._bounds
+        if is_known and not self.has_arrived():
             return
         here, count = self.line.lencount, self.instrument.data.buflen()
         times, due = self._time.array, bounds.due

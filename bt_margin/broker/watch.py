@@ -50,6 +50,7 @@ class Watch:
         self._lookouts: list[Lookout] | None = None
         self._by_feed: dict[Any, Lookout] = {}
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
+        self._idle = Bounds()  # of feeds that are not held and have no orders
         self._sound: set[Any] = set()  # feeds whose bars can be relied on
         self._ends: dict[str, float] = {}  # when a feed is said to have ended, ms
         self.slept = 0  # bars slept through in the run
@@ -246,37 +247,46 @@ class Watch:
     def _bounds(self) -> dict[Any, Bounds] | None:
         """The bounds of each feed; ``None``: the next bar has to be looked at."""
         broker = self._broker
-        bounds = {data: Bounds(due=broker.next_date) for data in broker.feeds}
+        bounds: dict[Any, Bounds] = {}  # of the feeds that are held or have orders
         if broker.account.positions and broker.hears_warnings:
             return None
-        if not self._keep_safe(bounds):
+        due = self._keep_safe(bounds)
+        if due is None or not self._keep_from_orders(bounds):
             return None
-        if not self._keep_from_orders(bounds):
+        for kept in bounds.values():
+            kept.due = due
+        if not self._is_inside(bounds):
             return None
-        return bounds if self._is_inside(bounds) else None
+        if self._idle.due != due:
+            self._idle = Bounds(due=due)
+        return {data: bounds.get(data, self._idle) for data in self._by_feed}
 
-    def _keep_safe(self, bounds: dict[Any, Bounds]) -> bool:
-        """Keep the marks of positions where it is safe; False: it may be nowhere."""
-        broker, due = self._broker, inf
+    def _keep_safe(self, bounds: dict[Any, Bounds]) -> float | None:
+        """Keep the marks of positions where it is safe.
+
+        Returns:
+            When a bar has to be looked at whatever its prices are, ms; ``None``: now.
+        """
+        broker, due = self._broker, self._broker.next_date
         for safe in self._safety.ranges():
             leader = broker.data_of_symbol(safe.symbol)
             if broker.terms(leader).bears_interest:
-                return False
+                return None
             if self._ends[safe.symbol] <= broker.bar_end:
                 self._ends[safe.symbol] = broker.next_end(leader)
             stamp = broker.instrument(leader).next_stamp
             due = min(due, stamp, self._ends[safe.symbol])
             for instrument in self._shown[safe.symbol]:
-                bounds[instrument.data].narrow_marks(safe.least, safe.most)
-        for kept in bounds.values():
-            kept.due = min(kept.due, due)
-        return True
+                kept = bounds.setdefault(instrument.data, Bounds())
+                kept.narrow_marks(safe.least, safe.most)
+        return float(due)
 
     def _keep_from_orders(self, bounds: dict[Any, Bounds]) -> bool:
         """Keep prices from the orders that rest; False: one may fill at any."""
         broker = self._broker
         return all(
-            broker.has_met_a_bar(order) and bounds[order.data].keep_from(order)
+            broker.has_met_a_bar(order)
+            and bounds.setdefault(order.data, Bounds()).keep_from(order)
             for order in broker.pending
         )
 
@@ -284,8 +294,6 @@ class Watch:
         """Whether the marks of now, and coarse candles not yet judged, are within."""
         broker = self._broker
         for data, kept in bounds.items():
-            if kept.least == -inf and kept.most == inf:
-                continue
             if not len(data) or data not in self._sound:
                 return False
             least, most = kept.least_mark, kept.most_mark

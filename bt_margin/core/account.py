@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from .contract import Basis, Contract
+from .contract import Basis, Contract, position_key
 from .errors import BalanceError, ParameterError
 from .hedge import shared_liquidation_price
 from .ledger import Ledger, LedgerEntryKind
@@ -63,8 +63,7 @@ class Account:
         fork = Account.__new__(Account)
         fork.__dict__.update(self.__dict__)
         fork.ledger = self.ledger.fork()
-        fork.positions = dict(self.positions)
-        fork._wallets = dict(self._wallets)
+        fork.positions, fork._wallets = dict(self.positions), dict(self._wallets)
         return fork
 
     # Wallets
@@ -101,7 +100,8 @@ class Account:
 
     def positions_of(self, symbol: str) -> list[Position]:
         """The positions of a symbol: one, or its legs."""
-        return [p for p in self.positions.values() if p.contract.symbol == symbol]
+        keys = (position_key(symbol, leg) for leg in ("", "long", "short"))
+        return [self.positions[key] for key in keys if key in self.positions]
 
     def balance(self, wallet: Wallet) -> Number:
         """The wallet's balance; nothing unrealized."""
