@@ -28,6 +28,7 @@ class Gallery:
         self._watchers = watchers
         self._line = strategy.lines[0]
         self._owed = 0  # bars
+        self._owes = True
         self._until = 0  # place of the last of them in the strategy's line
         self._owing = [one for one in watchers if isinstance(one, FastWatcher)]
         # What a broker that sleeps can tell; Backtrader's does not.
@@ -41,6 +42,12 @@ class Gallery:
             for line in self._lines():
                 line._gallery = self
                 line.__class__ = _OwedLine
+            for one in self._owing:
+                one.cursor.on_release.append(self._stop_owing)
+
+    def _stop_owing(self) -> None:
+        """Look at every bar: a line was moved by hand."""
+        self._owes = False
 
     def _lines(self) -> Iterator[Any]:
         for one in self._owing:
@@ -56,6 +63,7 @@ class Gallery:
         calm = self._calm
         if (
             calm is not None
+            and self._owes
             and calm.is_dozing
             and calm.hindsight is not None
             and is_quiet

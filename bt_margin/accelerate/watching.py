@@ -124,10 +124,9 @@ class FastWatcher:
         self._observer = observer
         self._turns = turns
         self.lines = list(observer.lines)
-        self._cursor = Cursor(self.lines)
+        self.cursor = Cursor(self.lines)
         self._clock = strategy.lines[0]
         self._look = look
-        self._catch_up = _CATCH_UPS.get(type(observer).next)
         self._spare = 0  # bars by which the lines are longer than they should be
 
     def __call__(self, status: int) -> None:
@@ -136,7 +135,7 @@ class FastWatcher:
             phase = 0 if status < 0 else 2 if status else 1
             for turn in self._turns:
                 turn[phase]()
-        cursor = self._cursor
+        cursor = self.cursor
         place = cursor if cursor.is_shared else self.lines[0]
         is_new = self._clock.lencount > place.lencount
         if is_new:
@@ -150,7 +149,8 @@ class FastWatcher:
     def can_owe(self) -> bool:
         """Whether it may look at bars later, when nothing happens in them."""
         has_fund = vars(self._observer).get("_fundmode", False)
-        return bool(self._catch_up and not self._turns and not has_fund)
+        is_known = type(self._observer).next in _CATCH_UPS
+        return is_known and not self._turns and not has_fund
 
     def catch_up(self, times: Any, hindsight: Any) -> None:
         """Look at bars that are over, in which nothing happened.
@@ -159,13 +159,12 @@ class FastWatcher:
             times: of these bars.
             hindsight: what the broker tells of them.
         """
-        count, cursor = len(times), self._cursor
+        count, cursor = len(times), self.cursor
         while self._spare < count:
             self._grow()
         self._spare -= count
         cursor.move(count)
-        if self._catch_up:
-            self._catch_up(self._observer, times, hindsight)
+        _CATCH_UPS[type(self._observer).next](self._observer, times, hindsight)
 
     def _grow(self) -> None:
         """Append empty bars, of which each step takes one."""
@@ -175,7 +174,7 @@ class FastWatcher:
 
     def leave(self) -> None:
         """Leave the lines as long as single steps would have left them."""
-        self._cursor.release()
+        self.cursor.release()
         for line in self.lines if self._spare else ():
             del line.array[-self._spare :]
 

@@ -216,6 +216,7 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
     def stop(self) -> None:
         """End the run; what it left can be asked until the next one."""
         super().stop()
+        self._wake()
         self._is_running = False
         remove(self.cerebro)
         if not self._is_off:
@@ -309,9 +310,21 @@ class AccountBroker(Asking, Previewing, Acting, bt.brokers.BackBroker):
 
     def setcommission(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
         """Backtrader's; with margin its sizes are not multiplied by leverage."""
+        self._rouse()
         super().setcommission(*args, name=name, **kwargs)
         if not self._is_off:
             self.comminfo[name] = PlainCommission.of(self.comminfo[name])
+
+    def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
+        """Backtrader's: the scheme of a feed by its name, or of all others."""
+        self._rouse()
+        super().addcommissioninfo(comminfo, name)
+
+    def _rouse(self) -> None:
+        """Look at the next bar: its rules are about to change."""
+        self._wake()
+        if self._watch is not None:
+            self._watch.forget()
 
     def add_mark(self, name: str, candles: Any) -> None:
         """Give mark candles to a feed by its name, before the run."""

@@ -66,6 +66,14 @@ class AmbiguityFinder:
         """Start (ms), low and high of the mark candle that is not yet judged."""
         return self._coarse.get(leader)
 
+    def note_coarse(self, leader: Any, candle: tuple[int, float, float] | None) -> None:
+        """Take the mark candle of a held feed's bar that was slept through.
+
+        Those before it were within bounds in which nothing could fail.
+        """
+        if leader in self._coarse and candle is not None:
+            self._coarse[leader] = candle
+
     def find(self) -> list[Ambiguity]:
         """The symbols whose bar, just opened, can go two ways for the account."""
         return [*self._of_orders(), *self._of_coarse_marks()]
@@ -104,7 +112,7 @@ class AmbiguityFinder:
         for leader in (one for one in broker.leaders if one in known):
             before = self._coarse.pop(leader, None)
             held = _held(broker, leader)
-            candle = broker.instrument(leader).coarse_mark if held else None
+            candle = broker.instrument(leader).coarse_mark() if held else None
             if candle is None:
                 continue
             self._coarse[leader] = candle

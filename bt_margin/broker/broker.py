@@ -150,6 +150,7 @@ class MarginBroker(FillingBroker):
         ordered = sorted(bars, key=lambda each: each[0].recency(each[1]))
         marks = {one.symbol: one.closing_mark(ago) for one, ago in ordered}
         for instrument, ago in ordered:
+            self._finder.note_coarse(instrument.data, instrument.coarse_mark(ago))
             if not ago:  # the others are at a bar that the broker looks at next
                 instrument.advance()
         latest, ago = ordered[-1]
@@ -248,6 +249,11 @@ class MarginBroker(FillingBroker):
         return list(self._desk.resting_margins())
 
     @property
+    def ends_run(self) -> bool:
+        """Whether the bar that is done was to be the last."""
+        return bool(self._aftermath.ends_run)
+
+    @property
     def hears_warnings(self) -> bool:
         """Whether a strategy wants to be warned of a margin ratio."""
         return self._aftermath.hears
@@ -260,6 +266,8 @@ class MarginBroker(FillingBroker):
 
     def keep_awake(self) -> None:
         """Look at every bar from here on: for what asks at each one anyway."""
+        self._wake()
+        self._watch.forget()
         self._watch.is_off = True
 
     def check_submitted(self) -> None:
@@ -493,6 +501,12 @@ class MarginBroker(FillingBroker):
         if order.alive():
             self.fill(order, ago, price, dtcoc)
         return None
+
+    def notify(self, order: Any) -> None:
+        """Backtrader's: queue what became of an order for its strategy."""
+        super().notify(order)
+        if not order.alive():
+            self._desk.drop(order)
 
     def note_rested(self, order: Any) -> None:
         """Say that an order met a bar and did not fill in it."""

@@ -160,13 +160,16 @@ class Instrument:
             starts -= self._length
         return self.marks.closings(starts, self._length, closes)
 
-    @property
-    def coarse_mark(self) -> tuple[int, float, float] | None:
-        """Start (ms), low and high of the mark candle, if coarser than the bar."""
-        marks, bar = self.marks, self.bar
-        if marks is None or bar is None or marks.length <= bar.length:
+    def coarse_mark(self, ago: int = 0) -> tuple[int, float, float] | None:
+        """Start (ms), low and high of the mark candle, if coarser than the bar.
+
+        Args:
+            ago: of which bar of the feed: 0 the present one, -1 the one before.
+        """
+        marks = self.marks
+        if marks is None or not self._time.lencount or marks.length <= self._length:
             return None
-        found = marks.at(bar.start)
+        found = marks.at(self.start_of(self._time[ago]))
         return None if found is None else (found[0], found[1][2], found[1][1])
 
     @property

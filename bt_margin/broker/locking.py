@@ -150,7 +150,7 @@ class Locking:
             [
                 (
                     *(order.ref, order.executed.remsize, order.active()),
-                    *(order.triggered, order.created.price),
+                    *(order.triggered, order.created.price, order.created.pricelimit),
                     order.info.get("reduce_only"),
                 )
                 for order in orders
@@ -244,7 +244,8 @@ class Locking:
     ) -> _Claim:
         """What one order asks for by itself."""
         rule, created = self._broker.venue.order_margin, order.created
-        asked = (quantity, created.price, order.triggered, terms, rule)
+        prices = (created.price, created.pricelimit)
+        asked = (quantity, prices, order.triggered, terms, rule)
         known = self._claims.get(order.ref)
         if known is None or known[0] != asked:
             found = self._claim_without_loss(order, quantity, terms)

@@ -51,8 +51,8 @@ class OrderDesk(Locking):
         super().__init__(broker)
         self._rested: set[int] = set()
         self._arrivals: dict[int, float] = {}
-        # Feed and level of orders that rest, and whether the price falls to it.
-        self._levels: dict[int, tuple[Any, float, bool]] = {}
+        # Whether the price falls to orders that rest.
+        self._falls: dict[int, bool] = {}
 
     # Maker and taker
 
@@ -64,9 +64,8 @@ class OrderDesk(Locking):
         ref, kind = order.ref, order.exectype
         if kind not in STOP_LIMITS or order.triggered:
             self._rested.add(ref)
-        if kind in (Order.Limit, Order.Stop) and not order.valid:
-            falls = order.isbuy() is (kind == Order.Limit)
-            self._levels[ref] = (order.data, order.created.price, falls)
+        if kind in (Order.Limit, Order.Stop):
+            self._falls[ref] = order.isbuy() is (kind == Order.Limit)
 
     def is_far(self, order: Any, ranges: Mapping[Any, tuple[float, float]]) -> bool:
         """Whether an order that has rested cannot fill: the price is away from it.
@@ -75,12 +74,17 @@ class OrderDesk(Locking):
             order: a live order.
             ranges: lowest and highest price of each feed's bar.
         """
-        found = self._levels.get(order.ref)
-        if found is None:
+        falls = self._falls.get(order.ref)
+        if falls is None or order.valid:
             return False
-        data, level, falls = found
-        low, high = ranges[data]
-        return low > level if falls else high < level
+        low, high = ranges[order.data]
+        return bool(low > order.created.price if falls else high < order.created.price)
+
+    def drop(self, order: Any) -> None:
+        """Forget an order that is over."""
+        self._rested.discard(order.ref)
+        for kept in (self._arrivals, self._falls, self._claims):
+            kept.pop(order.ref, None)
 
     def has_met_a_bar(self, order: Any) -> bool:
         """Whether nothing is left to note of a resting order at its next bar."""

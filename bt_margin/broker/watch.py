@@ -50,6 +50,8 @@ class Watch:
         self._lookouts: list[Lookout] | None = None
         self._by_feed: dict[Any, Lookout] = {}
         self._shown: dict[str, list[Instrument]] = {}  # feeds, by symbol
+        self._preloaded: set[Any] | None = None  # feeds whose bars are there already
+        self._rising: set[Any] = set()  # feeds in which no time comes twice
         self._idle = Bounds()  # of feeds that are not held and have no orders
         self._sound: set[Any] = set()  # feeds whose bars can be relied on
         self._ends: dict[str, float] = {}  # when a feed is said to have ended, ms
@@ -137,13 +139,11 @@ class Watch:
             self._broker.note_value(self._balance, pnl)
 
     def available_balance(self) -> float:
-        """The same of what a new order may use."""
+        """What a new order may use at the end of the bar slept through."""
         if self._available is not None:
             return self._available
         account: Account = self._broker.account
-        resting, mark = self._resting, self.mark
-        if not all(one.is_lossless(mark(one.symbol)) for one in resting):
-            resting = self._broker.resting_margins()
+        resting, mark = self._broker.resting_margins(), self.mark
         locked = sum(one.locked(account, mark(one.symbol)) for one in resting)
         available = float(account.available_balance(mark, locked))
         if not (resting or account.positions_in(account.shared)):
@@ -165,7 +165,7 @@ class Watch:
         if len(shown) == 1:
             return shown[0].closing_mark()
         begun = [one for one in shown if len(one.data)]
-        return max(begun, key=lambda one: one.recency()).closing_mark()
+        return sorted(begun, key=lambda one: one.recency())[-1].closing_mark()
 
     def _stand(self, *, is_before: bool) -> None:
         """Stand at the bar slept through last; the feeds may have gone on since."""
@@ -190,7 +190,7 @@ class Watch:
         """Find the bounds of the bars to come, once a bar is done."""
         broker = self._broker
         self.forget()
-        if self.is_off or broker.guards or broker._userhist:
+        if self.is_off or broker.guards or broker._userhist or broker.ends_run:
             return
         if broker.submitted or broker._toactivate:
             return
@@ -215,9 +215,12 @@ class Watch:
         names = {symbol for symbol, _ in self._held}
         names.update(one.symbol for one in self._resting)
         shown = {symbol: self._shown[symbol] for symbol in names}
-        if not all(len(one) == 1 and one[0].tells_marks for one in shown.values()):
-            return None
         instruments = {symbol: feeds[0] for symbol, feeds in shown.items()}
+        tells = all(len(feeds) == 1 for feeds in shown.values()) and all(
+            one.tells_marks and one.data in self._rising for one in instruments.values()
+        )
+        if not tells:
+            return None
         for one in self._resting:
             # Away from the price there is no open loss; a mark could be elsewhere.
             mark = self._broker.mark_of_symbol(one.symbol)
@@ -229,18 +232,24 @@ class Watch:
         """Make a lookout for each feed; whether all are such that this is possible."""
         broker = self._broker
         instruments = [broker.instrument(data) for data in broker.feeds]
+        if self._preloaded is None:  # a feed that ends soon shows it at first only
+            self._preloaded = {one.data for one in instruments if _is_ahead(one.data)}
         if not all(one.length_is_known for one in instruments):
             return False  # a feed has not begun
-        if not all(map(_is_steady, instruments)):
+        are_known = self._preloaded == {one.data for one in instruments}
+        if not (are_known and all(map(_is_steady, instruments))):
             self.is_off = True
             return False
         cerebro = broker.cerebro
         self._cheats = bool(cerebro.p.cheat_on_open or cerebro._timerscheat)
-        tells = len(instruments) == 1 or all(map(_tells_steps, instruments))
+        self._rising = {one.data for one in instruments if _rises(one.data)}
+        tells = len(instruments) == 1 or all(
+            one.data in self._rising and not one.data.resampling for one in instruments
+        )
         self._notes_lengths = self._cheats or not tells
         self._by_feed = {one.data: Lookout(one) for one in instruments}
         self._shown = {one.symbol: broker.shows(one.symbol) for one in instruments}
-        self._sound = {one.data for one in instruments if _is_sound(one)}
+        self._sound = {one.data for one in instruments if _is_sound(one.data)}
         self._ends = dict.fromkeys(self._shown, -inf)
         return True
 
@@ -304,29 +313,26 @@ class Watch:
 
 
 def _is_steady(instrument: Instrument) -> bool:
-    """Whether a feed's bars come one by one and stay what they are."""
+    """Whether a preloaded feed's bars come one by one and stay what they are."""
     data = instrument.data
     line = data.lines[0]
-    # A feed that is resampled bar by bar is not preloaded, and its newest bar grows.
-    is_whole = not data.replaying and (not data.resampling or _is_preloaded(data))
-    return is_whole and line.mode == line.UnBounded and not instrument.has_funding_line
+    is_whole = not data.replaying and line.mode == line.UnBounded
+    return is_whole and not instrument.has_funding_line
 
 
-def _is_preloaded(data: Any) -> bool:
+def _is_ahead(data: Any) -> bool:
     """Whether a feed that goes on has its bars already."""
     return bool(len(data) < data.buflen())
 
 
-def _is_sound(instrument: Instrument) -> bool:
+def _is_sound(data: Any) -> bool:
     """Whether the bars of a preloaded feed hold their opens and closes.
 
     `PerpData` has refused others already; a class that derives from it may not have.
     """
-    lines, count = instrument.data.lines, instrument.data.buflen()
-    if type(instrument.data) is PerpData:
+    if type(data) is PerpData:
         return True
-    if not _is_preloaded(instrument.data):  # nothing can be told
-        return False
+    lines, count = data.lines, data.buflen()
     opens, highs, lows, closes = (
         np.array(line.array[:count])
         for line in (lines.open, lines.high, lines.low, lines.close)
@@ -335,10 +341,7 @@ def _is_sound(instrument: Instrument) -> bool:
     return bool(np.all((lows <= bottom) & (top <= highs)))
 
 
-def _tells_steps(instrument: Instrument) -> bool:
-    """Whether a feed has a bar in a step where it shows the time of the step."""
-    data = instrument.data
-    if data.resampling or not _is_preloaded(data):
-        return False
+def _rises(data: Any) -> bool:
+    """Whether the times of a preloaded feed rise from bar to bar."""
     times = np.array(data.lines.datetime.array[: data.buflen()])
     return bool(np.all(np.diff(times) > 0))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from .contract import Basis, Contract, position_key
+from .contract import Basis, Contract
 from .errors import BalanceError, ParameterError
 from .hedge import shared_liquidation_price
 from .ledger import Ledger, LedgerEntryKind
@@ -100,8 +100,7 @@ class Account:
 
     def positions_of(self, symbol: str) -> list[Position]:
         """The positions of a symbol: one, or its legs."""
-        keys = (position_key(symbol, leg) for leg in ("", "long", "short"))
-        return [self.positions[key] for key in keys if key in self.positions]
+        return [p for p in self.positions.values() if p.contract.symbol == symbol]
 
     def balance(self, wallet: Wallet) -> Number:
         """The wallet's balance; nothing unrealized."""

@@ -87,6 +87,10 @@ def picture(cerebro: Any) -> Picture:
         ],
         "liquidations": repr(getattr(broker, "liquidations", ())),
         "fundings": repr(getattr(broker, "fundings", ())),
+        "more": [
+            repr(getattr(broker, name, ()))
+            for name in ("deleveragings", "ambiguities", "refills", "ruins")
+        ],
     }
     for number, strategy in enumerate(cerebro.runstrats[0]):
         kinds = strategy._lineiterators

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from bt_margin import MarginBroker, PerpData
-from bt_margin.accelerate import install, loop, turns, watching
+from bt_margin.accelerate import install, turns, watching
+from bt_margin.broker import watch
 
 from .conftest import Plain
 
@@ -296,13 +297,13 @@ def test_a_wrong_value_of_a_feed_shows(
 def test_a_skipped_bar_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = loop._Opening._take_simply
+    stock = turns.StrategyTurn.take
 
-    def fault(opening: Any, time: float) -> bool:
-        opening._cerebro.datas[0].advance()
-        return bool(stock(opening, time))
+    def fault(turn: Any, time: float) -> None:
+        turn._strategy.data.advance()
+        stock(turn, time)
 
-    monkeypatch.setattr(loop._Opening, "_take_simply", at(30, stock, fault))
+    monkeypatch.setattr(turns.StrategyTurn, "take", at(30, stock, fault))
     found = pictures.differences(hold(True), hold(False))
     assert {"lines 0", "observers 0", "heard 0"} <= {*found}
 
@@ -310,14 +311,9 @@ def test_a_skipped_bar_shows(
 def test_a_stale_line_of_an_observer_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = watching.FastWatcher.catch_up
-
-    def fault(watch: Any, times: Any, hindsight: Any) -> None:
-        watch._catch_up, look = (lambda *_: None), watch._catch_up
-        stock(watch, times, hindsight)
-        watch._catch_up = look
-
-    monkeypatch.setattr(watching.FastWatcher, "catch_up", at(1, stock, fault))
+    stock = watching._past_broker
+    fault = at(1, stock, lambda *_: None)
+    monkeypatch.setitem(watching._CATCH_UPS, bt.observers.Broker.next, fault)
     assert pictures.differences(hold(True), hold(False)) == ["observers 0"]
 
 
@@ -325,9 +321,12 @@ def test_a_missed_liquidation_shows(
     pictures: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker is not asked when the price falls, and there is no later fall."""
-    stock = loop._Opening._take_simply
-    monkeypatch.setattr(
-        loop._Opening, "_take_simply", at(FALL + 1, stock, lambda *_: True)
-    )
+    stock = watch.Watch.sleeps
+
+    def fault(one: Any) -> bool:
+        is_fall = len(one._broker.feeds[0]) == FALL + 1
+        return bool(stock(one)) or (is_fall and not one.is_off)
+
+    monkeypatch.setattr(watch.Watch, "sleeps", fault)
     found = pictures.differences(hold(True), hold(False))
     assert {"liquidations", "ledger", "heard 0"} <= {*found}
