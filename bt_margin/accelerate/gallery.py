@@ -65,9 +65,9 @@ class Gallery:
             calm is not None
             and self._owes
             and calm.is_dozing
-            and calm.hindsight is not None
             and is_quiet
             and status < 0
+            and calm.tells
         ):
             self._owed += 1
             self._until = self._line._idx

@@ -246,7 +246,8 @@ class MarginBroker(FillingBroker):
 
     def resting_margins(self) -> list[RestingMargin]:
         """What the orders that rest ask for."""
-        return list(self._desk.resting_margins())
+        found: list[RestingMargin] = self._desk.resting_margins()
+        return found
 
     @property
     def ends_run(self) -> bool:

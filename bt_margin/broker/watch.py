@@ -138,6 +138,15 @@ class Watch:
             pnl = sum(one.unrealized_pnl(self.mark(name)) for name, one in self._held)
             self._broker.note_value(self._balance, pnl)
 
+    @property
+    def tells(self) -> bool:
+        """Whether the bar slept through can be told of later."""
+        if self.hindsight is None:
+            return False
+        # An order can be changed in place: `order.addinfo(reduce_only=True)`.
+        resting = self._resting
+        return not resting or self._broker.resting_margins() is resting
+
     def available_balance(self) -> float:
         """What a new order may use at the end of the bar slept through."""
         if self._available is not None:

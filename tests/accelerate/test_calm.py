@@ -253,3 +253,183 @@ def test_a_bar_that_is_taken_for_calm_shows(
     )
     fast, _ = play(pictures, frames, MarginBroker, params=params, leverage=100)
     assert {"ledger", "liquidations"} <= {*pictures.differences(fast, slow)}
+
+
+# What happens while the broker sleeps
+
+
+class Planned(bt.Strategy):
+    """Does what its plan says at a bar, and nothing else."""
+
+    params: Any = (("plan", None),)
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def notify_order(self, order: Any) -> None:
+        self.heard.append((len(self), order.status, order.executed.price))
+
+    def next(self) -> None:
+        if len(self) in self.p.plan:
+            self.p.plan[len(self)](self)
+
+
+def planned(
+    pictures: Any, make: Any, feeds: list[Any], plan: Any, **words: Any
+) -> tuple[Any, Any]:
+    """A picture of a run of a plan, and the Cerebro."""
+    runs = {name: words.pop(name) for name in ("preload", "runonce") if name in words}
+    cerebro = bt.Cerebro(**runs)
+    cerebro.setbroker(make(cash=1_000, **{"leverage": 20, **words}))
+    for number, feed in enumerate(feeds):
+        cerebro.adddata(feed, name=NAMES[number])
+    cerebro.addstrategy(Planned, plan=plan)
+    cerebro.run()
+    return pictures.picture(cerebro), cerebro
+
+
+def flat(price: float = 100.0, bars: int = 200) -> pd.DataFrame:
+    """Candles that move by a little around a price."""
+    close = price + np.arange(bars) % 5 * 0.1
+    index = pd.date_range("2024-01-01", periods=bars, freq="1min", name="datetime")
+    candle = {"open": close, "high": close + 0.05, "low": close - 0.05, "close": close}
+    return pd.DataFrame({**candle, "volume": 1.0}, index=index)
+
+
+def twice(frame: pd.DataFrame) -> Any:
+    """A stock feed in which every time comes twice."""
+    index = frame.index[np.arange(len(frame)) // 2]
+    return bt.feeds.PandasData(dataname=frame.set_axis(index), timeframe=4)
+
+
+def buy(size: float, **words: Any) -> Callable[[Any], Any]:
+    return lambda strategy: strategy.buy(size=size, **words)
+
+
+LOW = {"exectype": bt.Order.Limit, "price": 80.0}
+
+
+def first_order(strategy: Any) -> Any:
+    return next(iter(strategy.broker.pending))
+
+
+def scheme(**words: Any) -> Callable[[Any], None]:
+    return lambda strategy: strategy.broker.setcommission(**words)
+
+
+def gap(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame.iloc[:30], frame.iloc[90:]])
+
+
+STAMP = pd.DataFrame(
+    {"funding_rate": 0.01}, index=pd.DatetimeIndex(["2024-01-01 01:00"])
+)
+CASES: dict[str, tuple[Callable[[], list[Any]], dict[int, Any], dict[str, Any]]] = {
+    "interest begins while a short is held": (
+        lambda: [PerpData(dataname=flat())],
+        {3: lambda s: s.sell(size=5), 60: scheme(commission=0.0, interest=2.0)},
+        {},
+    ),
+    "the leverage of a scheme falls while an order rests": (
+        lambda: [PerpData(dataname=flat())],
+        {3: buy(2, **LOW), 60: scheme(commission=0.0, leverage=2.0)},
+        {},
+    ),
+    "an order that rests may only reduce from now on": (
+        lambda: [PerpData(dataname=flat())],
+        {3: buy(2, **LOW), 60: lambda s: first_order(s).addinfo(reduce_only=True)},
+        {},
+    ),
+    "times come twice": (lambda: [twice(flat())], {3: buy(5)}, {}),
+    "two feeds that are not preloaded, a stamp in a gap of one": (
+        lambda: [
+            PerpData(dataname=gap(flat()), funding=STAMP),
+            PerpData(dataname=flat()),
+        ],
+        {3: buy(5)},
+        {"preload": False, "runonce": False},
+    ),
+    "two feeds that are not preloaded, one ends": (
+        lambda: [PerpData(dataname=flat().iloc[:50]), PerpData(dataname=flat())],
+        {3: buy(5)},
+        {"preload": False, "runonce": False},
+    ),
+    "a withdrawal after hours, under marks of an hour": (
+        lambda: [PerpData(dataname=flat(), mark=marks(flat(), "1h"))],
+        {3: buy(50), 130: lambda s: s.broker.add_cash(-700)},
+        {"margin_mode": "cross"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_changes_while_the_broker_sleeps_is_heard(
+    pictures: Any, name: str
+) -> None:
+    feeds, plan, words = CASES[name]
+    fast, _ = planned(pictures, MarginBroker, feeds(), plan, **words)
+    slow, _ = planned(pictures, Plain, feeds(), plan, **words)
+    assert pictures.differences(fast, slow) == []
+
+
+def test_two_feeds_of_one_symbol_show_one_mark(pictures: Any) -> None:
+    def joined(make: Any) -> Any:
+        broker = make(cash=1_000, leverage=20)
+        cerebro = bt.Cerebro()
+        cerebro.setbroker(broker)
+        one, other = PerpData(dataname=flat()), PerpData(dataname=flat(101.0))
+        cerebro.adddata(one, name="A")
+        cerebro.adddata(other, name="B")
+        broker.same_instrument(one, other)
+        cerebro.addstrategy(Planned, plan={3: buy(5)})
+        cerebro.run()
+        return pictures.picture(cerebro)
+
+    assert pictures.differences(joined(MarginBroker), joined(Plain)) == []
+
+
+def test_a_run_that_stops_at_a_liquidation_stops_there(pictures: Any) -> None:
+    fall = flat()
+    fall.iloc[40:, :4] = 50.0
+    words = {"on_liquidation": "stop"}
+    fast, cerebro = planned(
+        pictures, MarginBroker, [PerpData(dataname=fall)], {3: buy(50)}, **words
+    )
+    slow, _ = planned(pictures, Plain, [PerpData(dataname=fall)], {3: buy(50)}, **words)
+    assert pictures.differences(fast, slow) == []
+    assert len(cerebro.runstrats[0][0]) == 41
+
+
+def test_a_run_that_is_over_can_be_asked_whatever_its_feed_does_next(
+    pictures: Any,
+) -> None:
+    found = []
+    for make in (MarginBroker, Plain):
+        feed = PerpData(dataname=flat())
+        _, first = planned(pictures, make, [feed], {3: buy(5)})
+        second = bt.Cerebro()
+        second.adddata(feed)
+        second.addstrategy(Planned, plan={40: lambda s: s.cerebro.runstop()})
+        second.run()
+        broker = first.broker
+        found.append((broker.margin_balance(), broker.time, broker.getvalue()))
+    assert found[0] == found[1]
+
+
+def test_an_order_changed_in_place_fills_as_it_does_in_backtrader() -> None:
+    """At the next bar that is looked at: something else is sent in that bar."""
+
+    def change(strategy: Any) -> None:
+        first_order(strategy).created.price = 99.96
+        strategy.sell(size=0.1)
+
+    filled = []
+    for make in (MarginBroker, bt.brokers.BackBroker):
+        cerebro = bt.Cerebro()
+        cerebro.setbroker(make(cash=1_000))
+        cerebro.adddata(PerpData(dataname=flat()), name="A")
+        cerebro.addstrategy(Planned, plan={3: buy(2, **LOW), 60: change})
+        heard = cerebro.run()[0].heard
+        filled.append([(bar, price) for bar, status, price in heard if status == 4])
+    assert filled[0] == filled[1]
+    assert len(filled[0]) == 2
