@@ -231,9 +231,9 @@ class MarginBroker(FillingBroker):
             if not self._desk.is_far(order, ranges):
                 yield order
 
-    def has_met_a_bar(self, order: Any) -> bool:
-        """Whether a resting order has met a bar that did not fill it."""
-        return bool(self._desk.has_met_a_bar(order))
+    def is_noted(self, order: Any) -> bool:
+        """Whether nothing is left to note of a resting order at its next bar."""
+        return bool(self._desk.is_noted(order))
 
     @property
     def bar_end(self) -> int:

@@ -86,7 +86,7 @@ class OrderDesk(Locking):
         for kept in (self._arrivals, self._falls, self._claims):
             kept.pop(order.ref, None)
 
-    def has_met_a_bar(self, order: Any) -> bool:
+    def is_noted(self, order: Any) -> bool:
         """Whether nothing is left to note of a resting order at its next bar."""
         waits = order.exectype in STOP_LIMITS and not order.triggered
         return waits or not order.active() or order.ref in self._rested

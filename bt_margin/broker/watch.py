@@ -303,7 +303,7 @@ class Watch:
         """Keep prices from the orders that rest; False: one may fill at any."""
         broker = self._broker
         return all(
-            broker.has_met_a_bar(order)
+            broker.is_noted(order)
             and bounds.setdefault(order.data, Bounds()).keep_from(order)
             for order in broker.pending
         )
