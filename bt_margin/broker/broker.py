@@ -32,6 +32,7 @@ from .watch import Watch
 
 __all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
 
+_BackBroker = bt.brokers.BackBroker
 # Methods of Backtrader's broker that have something to do at each bar or order.
 _STOCK = (
     *("next", "get_value", "getvalue", "get_cash", "getcash", "_get_value"),
@@ -110,7 +111,7 @@ class MarginBroker(FillingBroker):
         # Stock accounting is Backtrader's own, without a step between.
         for name in _STOCK:
             if getattr(type(self), name) is getattr(MarginBroker, name):
-                own = getattr(bt.brokers.BackBroker, name)
+                own = getattr(_BackBroker, name)
                 setattr(self, name, MethodType(own, self))
 
     # The bar
@@ -118,6 +119,9 @@ class MarginBroker(FillingBroker):
     def next(self) -> None:
         """One bar: orders in queue order, each after what the path meets first."""
         if self._watch.sleeps():
+            return
+        if self._is_off:
+            super().next()
             return
         if self._aftermath.ends_run:
             self.cerebro.runstop()

@@ -367,3 +367,42 @@ def test_off_has_nothing_in_its_ledger(
     assert list(run.broker.ledger) == []
     assert run.broker.liquidations == []
     assert run.broker.fundings == []
+
+
+class Counting(MarginBroker):
+    """Counts its bars, and goes on as it would."""
+
+    params: Any = (("margin_mode", "off"),)
+
+    def start(self) -> None:
+        super().start()
+        self.bars = 0
+
+    def next(self) -> None:
+        self.bars += 1
+        super().next()
+
+
+class Once(bt.Strategy):
+    """Buys at the third bar."""
+
+    def next(self) -> None:
+        if len(self) == 3:
+            self.buy(size=2)
+
+
+def test_off_is_stock_in_a_class_that_has_its_own_next() -> None:
+    ends = []
+    for make in (Counting, bt.brokers.BackBroker):
+        cerebro, broker = bt.Cerebro(), make()
+        index = pd.date_range("2024-01-01", periods=30, freq="1h")
+        price = pd.Series(range(100, 130), index, dtype=float)
+        names = ("open", "high", "low", "close", "volume")
+        frame = pd.DataFrame(dict.fromkeys(names, price))
+        cerebro.adddata(bt.feeds.PandasData(dataname=frame))
+        cerebro.setbroker(broker)
+        cerebro.addstrategy(Once)
+        cerebro.run()
+        ends.append((broker.getvalue(), broker.getcash()))
+        assert getattr(broker, "bars", 30) == 30
+    assert ends[0] == ends[1]
