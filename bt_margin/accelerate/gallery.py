@@ -98,7 +98,7 @@ class Gallery:
 
 
 class _OwedLine(BoundLine):
-    """A line of an observer: whoever reads it is paid first."""
+    """A line of an observer: whoever asks for its place or values is paid first."""
 
     _gallery: Gallery
 
@@ -113,27 +113,10 @@ class _OwedLine(BoundLine):
         self.__dict__["array"] = held
 
     @property
-    def _idx(self) -> int:
+    def _cursor(self) -> Any:
         self._gallery.pay()
-        return self._cursor.idx
+        return self.__dict__["_cursor"]
 
-    @_idx.setter
-    def _idx(self, idx: int) -> None:
-        self._gallery.pay()
-        self._cursor.release()
-        self._idx = idx
-
-    @property
-    def lencount(self) -> int:
-        """How long it is."""
-        self._gallery.pay()
-        return self._cursor.lencount
-
-    @lencount.setter
-    def lencount(self, lencount: int) -> None:
-        self._gallery.pay()
-        self._cursor.release()
-        self.lencount = lencount
-
-    def __len__(self) -> int:
-        return self.lencount
+    @_cursor.setter
+    def _cursor(self, cursor: Any) -> None:
+        self.__dict__["_cursor"] = cursor

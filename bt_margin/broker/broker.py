@@ -6,7 +6,6 @@ Backtrader's. Every fill is preceded by whatever the path of the bar meets first
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from types import MethodType
 from typing import Any
 
 import backtrader as bt
@@ -31,13 +30,6 @@ from .series import Bar
 from .watch import Watch
 
 __all__ = ["CrossBroker", "IsolatedBroker", "MarginBroker"]
-
-_BackBroker = bt.brokers.BackBroker
-# Methods of Backtrader's broker that have something to do at each bar or order.
-_STOCK = (
-    *("next", "get_value", "getvalue", "get_cash", "getcash", "_get_value"),
-    *("buy", "sell", "check_submitted", "submit_accept", "_execute"),
-)
 
 
 class MarginBroker(FillingBroker):
@@ -102,17 +94,6 @@ class MarginBroker(FillingBroker):
         self._early: set[int] = set()  # orders sent before their feed began
         self._executing: Any = None
         self._was_triggered = False
-
-    def start(self) -> None:
-        """Begin a run on the feeds of Cerebro."""
-        super().start()
-        if not self._is_off:
-            return
-        # Stock accounting is Backtrader's own, without a step between.
-        for name in _STOCK:
-            if getattr(type(self), name) is getattr(MarginBroker, name):
-                own = getattr(_BackBroker, name)
-                setattr(self, name, MethodType(own, self))
 
     # The bar
 

@@ -39,7 +39,7 @@ class Hindsight:
     ) -> None:
         self._account = account
         self._instruments = instruments
-        self._resting = resting
+        self.resting = resting
 
     def values(self, times: Numbers) -> Numbers:
         """Value at the end of each bar, by the times of the run's steps."""
@@ -53,7 +53,7 @@ class Hindsight:
         """Available balance at the end of each bar."""
         account, marks = self._account, self._marks(times)
         locked: Any = np.zeros(len(times))
-        for one in self._resting:
+        for one in self.resting:
             at = marks(one.symbol).tolist()
             locked = locked + [one.locked(account, mark) for mark in at]
         cash: Numbers = np.maximum(account.free_margin(marks, locked), 0.0)

@@ -19,7 +19,6 @@ from bt_margin.core.position import Position
 from .feed import PerpData
 from .hindsight import Hindsight
 from .instrument import Instrument
-from .locking import RestingMargin
 from .lookout import Bounds, Lookout
 from .safety import Safety
 
@@ -68,7 +67,6 @@ class Watch:
         self._held: list[tuple[str, Position]] = []
         self._balance: Number = 0
         self._available: float | None = None
-        self._resting: list[RestingMargin] = []  # what the orders that rest ask for
         self.is_asleep = self.is_dozing = False
         self.hindsight: Hindsight | None = None
         self.before_waking: list[Callable[[], None]] = []
@@ -144,7 +142,7 @@ class Watch:
         if self.hindsight is None:
             return False
         # An order can be changed in place: `order.addinfo(reduce_only=True)`.
-        resting = self._resting
+        resting = self.hindsight.resting
         return not resting or self._broker.resting_margins() is resting
 
     def available_balance(self) -> float:
@@ -211,7 +209,6 @@ class Watch:
         for data, kept in bounds.items():
             self._by_feed[data].keep(kept)
         self._entries, self._was_awake = len(self._ledger), True
-        self._resting = broker.resting_margins()
         held = broker.account.positions.values()
         self._held = [(position.contract.symbol, position) for position in held]
         self._balance, self._available = broker.account.wallet_balance, None
@@ -221,8 +218,9 @@ class Watch:
 
     def _look_back(self) -> Hindsight | None:
         """What will be told of the bars to come, if their prices tell it."""
+        resting = self._broker.resting_margins()
         names = {symbol for symbol, _ in self._held}
-        names.update(one.symbol for one in self._resting)
+        names.update(one.symbol for one in resting)
         shown = {symbol: self._shown[symbol] for symbol in names}
         instruments = {symbol: feeds[0] for symbol, feeds in shown.items()}
         tells = all(len(feeds) == 1 for feeds in shown.values()) and all(
@@ -230,12 +228,12 @@ class Watch:
         )
         if not tells:
             return None
-        for one in self._resting:
+        for one in resting:
             # Away from the price there is no open loss; a mark could be elsewhere.
             mark = self._broker.mark_of_symbol(one.symbol)
             if instruments[one.symbol].marks or not one.is_lossless(mark):
                 return None
-        return Hindsight(self._broker.account, instruments, self._resting)
+        return Hindsight(self._broker.account, instruments, resting)
 
     def _make_lookouts(self) -> bool:
         """Make a lookout for each feed; whether all are such that this is possible."""

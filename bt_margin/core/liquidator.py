@@ -119,8 +119,11 @@ class Liquidator:
                 return pairs
         if policy.cross_scope is CrossScope.LARGEST_LOSS_FIRST:
             whole = [min(whole, key=lambda one: one.position.unrealized_pnl(one.mark))]
-        reduced = [one for each in whole if (one := self._reduction(each, time))]
-        return reduced or whole
+        steps = [self._reduction(each, time) for each in whole]
+        if getattr(policy.step, "takes_rest", False) and any(steps):
+            # What no step makes compliant goes whole: the rest would shrink for ever.
+            return [step or one for step, one in zip(steps, whole, strict=True)]
+        return [step for step in steps if step] or whole
 
     def _reduction(self, closing: Closing, time: datetime) -> Closing | None:
         """The closing cut down to the policy's step; ``None``: all has to go."""

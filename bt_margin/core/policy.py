@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from .errors import ParameterError
 from .number import Number
@@ -152,6 +152,8 @@ class CompliantStep:
 
     margin_ratio: Number
     cost_rate: Number
+
+    takes_rest: ClassVar[bool] = True  # what it cannot keep goes with the step
 
     def kept(
         self,

@@ -85,17 +85,22 @@ def run(feeds: Any, mode: str, *, awake: bool, **params: Any) -> Any:
         cerebro.adddata(bt_margin.PerpData(**frames), name=name)
     cerebro.addstrategy(Quiet, **params)
     if awake:
-        start = broker.start
-
-        def start_awake() -> None:
-            start()
-            broker.keep_awake()
-
-        broker.start = start_awake
+        stay_awake(broker)
     slept = count_sleep(broker)
     strategy = cerebro.run()[0]
     strategy.slept = slept
     return strategy
+
+
+def stay_awake(broker: Any) -> None:
+    """Let a broker look at every bar of its run."""
+    start = broker.start
+
+    def start_awake() -> None:
+        start()
+        broker.keep_awake()
+
+    broker.start = start_awake
 
 
 def count_sleep(broker: Any) -> list[int]:
@@ -262,13 +267,7 @@ def planned(
         cerebro.adddata(bt_margin.PerpData(**frame), name=name)
     cerebro.addstrategy(Plan, plan=plan, early=early)
     if awake:
-        start = broker.start
-
-        def start_awake() -> None:
-            start()
-            broker.keep_awake()
-
-        broker.start = start_awake
+        stay_awake(broker)
     slept = count_sleep(broker)
     strategy = cerebro.run()[0]
     strategy.slept = slept

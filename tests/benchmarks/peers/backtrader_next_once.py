@@ -6,25 +6,10 @@ from typing import Any
 import backtrader_next as bt
 import pandas as pd
 
-from .serving import CASH, FAST, FEE, HIGH, LEVERAGE, LOW, SIZE, SLOW, STRENGTH, serve
+from .rule import crossing_of
+from .serving import CASH, FEE, LEVERAGE, serve
 
-
-class Crossing(bt.Strategy):
-    """Always long or short."""
-
-    def __init__(self) -> None:
-        fast, slow = (bt.ind.SMA(period=period) for period in (FAST, SLOW))
-        self.crossing = bt.ind.CrossOver(fast, slow)
-        self.strength = bt.ind.RSI(period=STRENGTH, safediv=True)
-
-    def next(self) -> None:
-        crossed = self.crossing[0]
-        if crossed > 0 and self.strength[0] < HIGH:
-            self.close()
-            self.buy(size=SIZE)
-        elif crossed < 0 and self.strength[0] > LOW:
-            self.close()
-            self.sell(size=SIZE)
+Crossing = crossing_of(bt)
 
 
 def once(file: Path) -> tuple[int, float]:
